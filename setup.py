@@ -30,7 +30,6 @@ setup(
                  'Programming Language :: Python :: 3', 'Topic :: Multimedia :: Graphics'],
     packages=find_packages(include=['wall_inpainting', 'wall_inpainting.*']),
     package_data={'wall_inpainting': ['data/**/*']},
-    include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': extra('dev') + extra('rooms'), 'rooms': extra('rooms')},

@@ -1,4 +1,4 @@
-"""`pytest` runs every notebook cell as a test, under the rules of `nbdev_test`, and so reports a true count.
+"""`pytest nbs` runs every notebook cell as a test, under the rules of `nbdev_test`, and reports a count of cells.
 
 A cell is skipped when it says `eval: false` or carries one of settings.ini's `tst_flags` (`--nbflags "hub cuda"` runs
 those); once a cell has failed, what follows in its notebook is skipped, for it would run on a state that nobody meant.

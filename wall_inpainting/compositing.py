@@ -131,10 +131,10 @@ def material_change(
     distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) # a photo's border is no edge of the wall
     return change*np.clip(distance/max(feather*side, 1), 0, 1)[..., None]
 
-# %% ../nbs/00b_compositing.ipynb #04a90aa0
+# %% ../nbs/00b_compositing.ipynb #b55dd9b8
 _STRIP = 256 # rows
 
-def _multiplied(image, m, frame, planes, gain):
+def _multiplied(image, m, frame, planes, gain, ceiling):
     "The pixels of `image` with the light in `frame` multiplied by `gain` times the exponential of `planes`, where `m` > 0"
     pixels = np.array(image)
     left,top,right,bottom = frame.box
@@ -144,7 +144,7 @@ def _multiplied(image, m, frame, planes, gain):
         change = np.stack([p[rows.start-top:rows.stop-top] for p in planes], -1)
         before = LIGHT_OF_CODE[strip]
         after = before*np.exp((change + np.log(gain, dtype=np.float32))*inside)
-        after = np.minimum(after, np.maximum(before, LIGHT_OF_CODE[249]))
+        after = np.minimum(after, np.maximum(before, ceiling))
         pixels[rows, left:right] = np.where(inside > 0, CODE_OF_LIGHT[(after*65535 + .5).astype(np.uint16)], strip)
     return pixels
 
@@ -161,9 +161,9 @@ def add_material(
     left,top,right,bottom = frame.box
     planes = [np.asarray(Image.fromarray(np.ascontiguousarray(change[..., c])).resize((right-left, bottom-top), Image.Resampling.BICUBIC)) for c in range(change.shape[-1])]
     target = wall_median(np.asarray(recolored), m) if color is None else parse_color(color)
-    gain = np.ones(3, np.float32)
-    for _ in range(3): # the first correction is exact but for rounding and clipping
-        pixels = _multiplied(recolored, m, frame, planes, gain)
+    gain,ceiling = np.ones(3, np.float32),LIGHT_OF_CODE[np.maximum(target, 249)]
+    for _ in range(4): # the first correction is exact but for rounding, and for paints with a channel near 255
+        pixels = _multiplied(recolored, m, frame, planes, gain, ceiling)
         median = wall_median(pixels, m)
         if np.array_equal(median, target): break
         gain *= (LIGHT_OF_CODE[target] + 1e-4)/(LIGHT_OF_CODE[median] + 1e-4)

@@ -36,13 +36,15 @@ def check_size(
     if min(w, h) < MIN_SIDE: raise PhotoError(f'{name}: {w} x {h} px; at least {MIN_SIDE} a side are needed')
     return w,h
 
-# %% ../nbs/00a_photos.ipynb #43fa2c39
+# %% ../nbs/00a_photos.ipynb #73b527ca
+_READABLE = ('PNG', 'JPEG', 'TIFF', 'WEBP', 'BMP', 'GIF', 'PPM') # Pillow would also start a PostScript interpreter
+
 def _open(path:Path):
     "Open a picture without decoding it; refuse what is too large or too small"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning) # MAX_PIXELS is the limit
-            image = Image.open(path)
+            image = Image.open(path, formats=_READABLE)
     except FileNotFoundError: raise PhotoError(f'{path}: no such file') from None
     except Image.DecompressionBombError: raise PhotoError(f'{path}: far more than the {MAX_PIXELS/1e6:.0f} megapixels that are allowed') from None
     except Exception as error: # decoders fail with OSError, SyntaxError, ValueError, struct.error …

@@ -312,30 +312,34 @@ def _trace(mi, scene, room, coats, size, spp, seed, clamp): # [H,W,channels]
         done += samples
     return total[..., 3:]/spp # the first three are what Mitsuba would show
 
-# %% ../nbs/00j_path_tracing.ipynb #c0e99209
+# %% ../nbs/00j_path_tracing.ipynb #cc6470ff
 _NODES = .5 - .5*np.cos(np.pi*(np.arange(ORDERS)+.5)/ORDERS) # Chebyshev's, within [0,1]: the best conditioned there are
 
-def _stock(mi, scene, spp, seed, reflectance=None): # Mitsuba's own path tracer; no Russian roulette, so that paths do not depend on the paint
+# no Russian roulette: paths must not depend on the paint
+_PATH = {'type': 'path', 'max_depth': ORDERS, 'rr_depth': 99}
+_MAPS = {'type': 'aov', 'aovs': 'albedo:albedo,position:position', 'lamp': {'type': 'path', 'max_depth': 1}}
+
+def _stock(mi, integrator, scene, spp, seed, reflectance=None): # [H,W,channels]
     if reflectance is not None:
         parameters = mi.traverse(scene)
         parameters[next(key for key in parameters.keys() if key.startswith('wall') and key.endswith('reflectance.value'))] = mi.Color3f(reflectance)
         parameters.update()
-    path = mi.load_dict({'type': 'path', 'max_depth': ORDERS, 'rr_depth': 99})
-    return np.array(mi.render(scene, integrator=path, spp=spp, seed=seed), dtype=float)[..., :3]
+    return np.array(mi.render(scene, integrator=mi.load_dict(integrator), spp=spp, seed=seed), dtype=float)
 
 def _trace_stock(mi, room, coats, size, spp, seed, texel):
-    painted, maps = 0., None
+    pictures, build = 0., lambda coat, sun: build_scene(mi, room, size, texel, coat, sun)
     for sun in (False, True) if room.sun else (False,):
-        scene = build_scene(mi, room, size, texel, sun=sun)
-        if not sun: # white walls: their albedo is 1, and nothing else's is
-            aov = {'type': 'aov', 'aovs': 'albedo:albedo,position:position', 'lamp': {'type': 'path', 'max_depth': 1}}
-            maps = np.array(mi.render(scene, integrator=mi.load_dict(aov), spp=spp, seed=seed), dtype=float)
-        greys = np.stack([_stock(mi, scene, spp, seed, node) for node in _NODES])
+        white = build(None, sun)
+        greys = np.stack([_stock(mi, _PATH, white, spp, seed, node)[..., :3] for node in _NODES])
         orders = np.tensordot(np.linalg.inv(np.vander(_NODES, ORDERS, increasing=True)), greys, 1)
-        painted = painted + np.concatenate([orders, *(_stock(mi, build_scene(mi, room, size, texel, coat, sun), spp, seed)[None] for coat in coats)])
+        pictures = pictures + np.concatenate([orders, *(_stock(mi, _PATH, build(coat, sun), spp, seed)[None, ..., :3] for coat in coats)])
+        if sun: continue
+        maps, black = (_stock(mi, _MAPS, white, spp, seed, value) for value in (1, 0))
+        painted = [_stock(mi, _MAPS, build(coat, sun), spp, seed) for coat in coats]
+    albedos = [(seen-black)[None, ..., -6:-3] for seen in painted] # less what is not wall
     forward = np.subtract(room.camera.target, room.camera.origin)
     depth = (maps[..., -3:]-room.camera.origin) @ (forward/np.linalg.norm(forward))
-    return painted, (maps[..., -6:-3] > 1-1e-4).all(-1), depth, maps[..., :3].max(-1) > 0
+    return np.concatenate([pictures, *albedos]), (maps-black)[..., -6] > 1-1e-4, depth, maps[..., :3].max(-1) > 0
 
 # %% ../nbs/00j_path_tracing.ipynb #e81c7b57
 @dataclass(frozen=True, eq=False)

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['THEMES', 'Wall', 'Camera', 'Lamp', 'Room', 'Layout', 'kelvin', 'make_room']
 
-# %% ../nbs/00i_interiors.ipynb #bc2279cd
+# %% ../nbs/00i_interiors.ipynb #97120585
 from dataclasses import dataclass
 
 import numpy as np
 
 from .furniture import Light, Piece, make_fixture, make_piece
 from .meshes import lathe, rounded_box, turned
-from .surfaces import draw_materials, locate, make_floor
+from .surfaces import draw_materials, make_floor
 from .wall_coats import RELIEFS, Unrolled, unroll
 
 # %% ../nbs/00i_interiors.ipynb #7a8f48db

@@ -34,11 +34,11 @@ class RoomSettings:
     seed: int = 42
     texel: float = .005 # metres, of wallpaper and relief
 
-# %% ../nbs/01a_rooms.ipynb #69d9fa16
+# %% ../nbs/01a_rooms.ipynb #60ca9309
 def render_numbered(
     number:int, # of the room, 0 or more
     settings:RoomSettings,
-    plan, # called with a generator and the unrolled walls; gives the coats to trace, and notes
+    plan:Callable, # called with a generator and the `Unrolled` walls; gives the coats to trace, and notes
 ) -> Render: # its notes hold the plan's, and what else is worth knowing of the room
     "Render a room by its number."
     if number < 0: raise ValueError(f'rooms are numbered from 0, not {number}')
@@ -51,10 +51,10 @@ def render_numbered(
                  sun=room.sun is not None, fov=room.camera.fov, lights=[lamp.kind for lamp in room.lamps], mask_fraction=float(render.mask.mean()))
     return replace(render, notes=about | notes)
 
-# %% ../nbs/01a_rooms.ipynb #ec89ef41
+# %% ../nbs/01a_rooms.ipynb #f0a4fed0
 def three_coats(
     generator:np.random.Generator,
-    wall, # `Unrolled` walls of the room
+    wall:Unrolled, # of the room
 ) -> tuple[list, dict]: # coats to trace; notes: 'kind', and 'paints', [3] linear reflectance each, None for a coat
     "What the walls of a room wear before, after and after that."
     coat, kind = (None, 'plain') if generator.random() < .5 else draw_coat(generator, wall)
@@ -172,10 +172,10 @@ def load_render(
     orders, coats, albedos, depth = (arrays[key].astype(np.float32) for key in ('orders', 'coats', 'albedo', 'depth'))
     return Render(orders, coats, albedos, arrays['mask'].astype(bool), depth, arrays['lamp'].astype(np.float32)/255, json.loads(bytes(arrays['meta'])))
 
-# %% ../nbs/01a_rooms.ipynb #a8586bcd
+# %% ../nbs/01a_rooms.ipynb #64dd5079
 def two_coats(
     generator:np.random.Generator,
-    wall, # `Unrolled` walls of the room
+    wall:Unrolled, # of the room
 ) -> tuple[list, dict]: # two coats; notes: their 'kinds'
     "Two walls that are not one plain paint."
     coats, kinds = zip(*(draw_coat(generator, wall) for _ in range(2)))

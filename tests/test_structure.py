@@ -56,7 +56,11 @@ def test_every_module_has_its_notebook():
     assert modules == set(ORDER)
 
 
-@pytest.mark.parametrize('module', ['color_reference', 'photos', 'imagefolder', 'rooms', 'inference', 'command_line'])
+LIGHT = ['color_reference', 'photos', 'imagefolder', 'rooms', 'inference', 'command_line', 'color_difference',
+         'validation_metrics', 'validation_grid', 'run_comparison', 'validation_command_line']
+
+
+@pytest.mark.parametrize('module', LIGHT)
 def test_no_torch_before_it_is_needed(module):
     code = f'import sys, wall_inpainting.{module}; print([m for m in ("torch", "diffusers", "nbdev", "mitsuba") if m in sys.modules])'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -1,6 +1,7 @@
 "What holds for the package as a whole: imports run downward, importing is cheap, the README is the index notebook."
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,18 @@ def test_every_notebook_has_its_module(notebook):
 def test_every_module_has_its_notebook():
     modules = {path.stem for path in (ROOT/'wall_inpainting').glob('[!_]*.py')}
     assert modules == set(ORDER)
+
+
+@pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda path: path.stem)
+def test_imports_have_cells_of_their_own(notebook):
+    "Building the site runs export cells and whatever holds an import, and no other cell: code beside an import would fail"
+    for cell in json.loads(notebook.read_text(encoding='utf-8'))['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] != 'code' or re.search(r'^#\s*\|\s*export', source, re.M) or source.startswith('%'): continue
+        if 'nbdev.nbdev_export()' in source: continue
+        tree = ast.parse(re.sub(r'^[ \t]*[%!].*$', '', source, flags=re.M))
+        imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+        assert not imports or all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body), source
 
 
 LIGHT = ['color_reference', 'photos', 'imagefolder', 'rooms', 'inference', 'command_line', 'color_difference',

@@ -44,9 +44,10 @@ def output_paths(
     if compare: names.append(f'{out.stem}_compare{out.suffix}')
     return [out.with_name(name) for name in names]
 
-# %% ../nbs/04a_command_line.ipynb #262d26cb
+# %% ../nbs/04a_command_line.ipynb #60f2b5a9
 @contextmanager
 def user_errors(
+    program:str, # its name, to open the line with
     *kinds, # exception types that are the user's to mend
 ) -> Iterator: # while the context lasts
     "Turn errors that the user can mend into one line and exit code 2."
@@ -54,7 +55,7 @@ def user_errors(
     except Exception as error:
         bundles = sys.modules.get('wall_inpainting.bundles') # not imported, it can't have failed
         if not isinstance(error, (*kinds, bundles.BundleError) if bundles else kinds): raise
-        print('wall_repaint: ' + ' '.join(str(error).split()), file=sys.stderr)
+        print(f'{program}: ' + ' '.join(str(error).split()), file=sys.stderr)
         raise SystemExit(2) from None
 
 # %% ../nbs/04a_command_line.ipynb #c5372f97
@@ -88,7 +89,7 @@ def _write(repaints, photo, paths, overwrite):
         sheet = side_by_side([photo.image, repaints[0].mask, *(repaint.image for repaint in repaints)])
         print(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite))
 
-# %% ../nbs/04a_command_line.ipynb #0b430ff7
+# %% ../nbs/04a_command_line.ipynb #46a32c23
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
 _ENGINE = Param('default: diffusion with a bundle, else recolor', str, choices=list(ENGINES))
 _SETTINGS = Param('recipe for diffusion', str, choices=list(RECIPES))
@@ -113,7 +114,7 @@ def wall_repaint(
     overwrite:bool=False, # replace files that exist
 ):
     "Repaint a wall in a photograph: the colour you name, the room's own light, nothing touched outside the mask."
-    with user_errors(ValueError): # all that can be wrong with names, colours and files, before any long work
+    with user_errors('wall_repaint', ValueError): # all that can be wrong with names, colours and files, before any long work
         if settings == 'spec' and (engine == 'recolor' or not bundle): raise ValueError('--settings spec needs --bundle, and another engine than recolor')
         scene,wall = _read_scene(photo, mask)
         colors,texture = _read_paints(scene, photo is None, color, palette, reference)
@@ -122,7 +123,7 @@ def wall_repaint(
     for note in scene.notes: print(note)
     if not is_lossless(out): print(f'{out}: JPEG changes every pixel a little; .png keeps those outside the wall as they are')
     recipe = replace(RECIPES[settings], light=light)
-    with user_errors(PhotoError):
+    with user_errors('wall_repaint', PhotoError):
         if palette: repaints = painter.palette(scene.image, wall, colors, recipe, generator)
         else: repaints = [painter(scene.image, wall, *(colors or [None]), texture, recipe, generator)]
         _write(repaints, scene, paths, overwrite)

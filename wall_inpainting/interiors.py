@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['THEMES', 'Wall', 'Camera', 'Lamp', 'Room', 'Layout', 'kelvin', 'make_room']
 
-# %% ../nbs/00i_interiors.ipynb #97120585
+# %% ../nbs/00i_interiors.ipynb #9a564419
 from dataclasses import dataclass
 
 import numpy as np
 
+from .color_reference import blackbody
 from .furniture import Light, Piece, make_fixture, make_piece
 from .meshes import lathe, rounded_box, turned
 from .surfaces import draw_materials, make_floor
@@ -232,18 +233,12 @@ def _add_pictures(layout, door):
             else:
                 for s in (-1, 1) if space > 1.2 else (1,): layout.put(make_fixture('sconce', rng), wall, middle+s*min(.8, space/2-.1))
 
-# %% ../nbs/00i_interiors.ipynb #01d41714
+# %% ../nbs/00i_interiors.ipynb #bb2c11e6
 def kelvin(
     temperature:float, # of a black body [K], 1,667 to 25,000
 ) -> np.ndarray: # [3] linear sRGB of luminance 1
-    "The colour of light, by Kim et al.'s fit to the Planckian locus."
-    if not 1667 <= temperature <= 25000: raise ValueError(f'temperature must lie in 1,667..25,000 K, not {temperature}')
-    t = 1e3/temperature
-    x = np.polyval((-.2661239, -.2343589, .8776956, .17991) if temperature < 4000 else (-3.0258469, 2.1070379, .2226347, .24039), t)
-    y = np.polyval((-1.1063814, -1.3481102, 2.18555832, -.20219683) if temperature < 2222 else
-                   (-.9549476, -1.37418593, 2.09137015, -.16748867) if temperature < 4000 else (3.081758, -5.8733867, 3.75112997, -.37001483), x)
-    rgb = np.array([[3.2406, -1.5372, -.4986], [-.9689, 1.8758, .0415], [.0557, -.2040, 1.0570]]) @ [x/y, 1, (1-x-y)/y]
-    return np.maximum(rgb, .002) # the warmest lamps lie outside sRGB
+    "The colour of a lamp's light."
+    return np.maximum(blackbody(temperature), .002) # the warmest lamps lie outside sRGB
 
 # %% ../nbs/00i_interiors.ipynb #bb2e675f
 def _add_ceiling_lights(layout):

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['VALIDATED', 'choose_repaint', 'run_validation', 'write_comparison', 'wall_validate']
 
-# %% ../nbs/04b_validation_command_line.ipynb #ed9c1729
-import sys
+# %% ../nbs/04b_validation_command_line.ipynb #f1233740
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from fastcore.script import Param, call_parse
 
 from .color_reference import sample_rooms
+from .command_line import user_errors
 from .inference import WallPainter
 from .recipes import RECIPES, SEED
 from .run_comparison import compare_runs, comparison_table, plot_comparison
@@ -78,7 +78,7 @@ def write_comparison(
     plot_comparison(differences).savefig(out)
     return table
 
-# %% ../nbs/04b_validation_command_line.ipynb #ba173a4a
+# %% ../nbs/04b_validation_command_line.ipynb #c832b511
 _DATA = Param('folder with the split folders; without one, the bundled sample rooms', str, opt=False, nargs='?')
 _COMPARE = Param('compare finished runs with the first of them, instead of running', str, nargs='+')
 _SETTINGS = Param("faithful, spec: the painter's recipes; validation: the specification's validation pipeline", str, choices=list(VALIDATED))
@@ -98,17 +98,8 @@ def wall_validate(
     seed:int=SEED, # of each sample's noise, and of the bootstrap
 ):
     "Repaint a data set and measure it, or compare such runs."
-    try:
+    with user_errors('wall_validate', ValueError, OSError):
         if compare: return print(f"{write_comparison(compare, f'{out}.png', seed)}\n{out}.png")
         run = run_validation(data or sample_rooms().parent, out, bundle, count, split, resolution, settings=settings, lora=lora, seed=seed, steps=steps)
-    except (ValueError, OSError) as error: reason = error
-    except Exception as error:
-        bundles = sys.modules.get('wall_inpainting.bundles') # not imported, it can't have failed
-        if not bundles or not isinstance(error, bundles.BundleError): raise
-        reason = error
-    else:
-        print(f'{run}\n{run.folder}: metrics.json and {len(run.pages)} grid page{"s"*(len(run.pages) != 1)}')
-        if run.failed: raise SystemExit(1)
-        return
-    print('wall_validate: ' + ' '.join(str(reason).split()), file=sys.stderr)
-    raise SystemExit(2)
+    print(f'{run}\n{run.folder}: metrics.json and {len(run.pages)} grid page{"s"*(len(run.pages) != 1)}')
+    if run.failed: raise SystemExit(1)

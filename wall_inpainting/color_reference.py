@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['parse_color', 'color_to_hex', 'extract_dominant_color', 'generate_random_color', 'apply_color_jitter',
-           'create_solid_color_reference', 'bounce_light', 'roll_off', 'blackbody', 'scene_light', 'recolor', 'as_mask',
-           'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading']
+           'create_solid_color_reference', 'bounce_light', 'roll_off', 'blackbody', 'scene_light', 'paint_target',
+           'noise_gain', 'recolor', 'as_mask', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images',
+           'srgb_to_linear', 'wall_shading']
 
 # %% ../nbs/00_color_reference.ipynb #5038575f
 import re
@@ -114,7 +115,7 @@ def create_solid_color_reference(
     picture = parse_color(color)*rows + np.float32(noise_std)*noise
     return Image.fromarray(np.round(picture).clip(0, 255).astype(np.uint8))
 
-# %% ../nbs/00_color_reference.ipynb #dd87efca
+# %% ../nbs/00_color_reference.ipynb #aa8ced57
 def bounce_light(
     shading:np.ndarray, # [...,3] linear light over the wall's median, under the old paint
     ratio:np.ndarray, # [3], or anything that broadcasts: new over old colour of the wall, in linear light
@@ -125,6 +126,7 @@ def bounce_light(
     c = np.where(delta < 0, np.float32(.6), np.float32(.15))
     filling = np.divide(delta*(1 + c), shading + c)
     filling += 1
+    np.maximum(filling, .05, out=filling)
     filling *= shading
     filling /= 1 + delta
     return filling
@@ -185,7 +187,31 @@ def scene_light(
     level = max(np.percentile(light@LUMINANCE, 97), np.median(wall, 0)@LUMINANCE)/.85
     return color*np.clip(level, .2, 1)
 
-# %% ../nbs/00_color_reference.ipynb #86f32e95
+# %% ../nbs/00_color_reference.ipynb #156a82c7
+def paint_target(
+    image:Image.Image, # RGB photo
+    mask, # anything `as_mask` reads
+    color, # the paint, anything `parse_color` reads
+    light:str='reference', # 'reference': the wall's median becomes `color`; 'scene': `color` is the paint, the room's light tints it
+) -> np.ndarray: # [3] float32 linear light, above 0
+    "The light that the median of the repainted wall sends into the camera."
+    if light not in ('reference', 'scene'): raise ValueError(f"light must be 'reference' or 'scene', not {light!r}")
+    target = srgb_to_linear(parse_color(color)/255)
+    if light == 'scene':
+        target = target*scene_light(image, mask)
+        target *= min(1, .95/max(target.max(), 1e-6))
+    return np.maximum(target, 1e-4).astype(np.float32) # black paint still divides
+
+# %% ../nbs/00_color_reference.ipynb #2bf43f17
+def noise_gain(
+    old:np.ndarray, # [3] linear light of the wall
+    new:np.ndarray, # [3] linear light of the repainted wall
+) -> float: # 1 or more
+    "How many times more of the noise would show after the repaint."
+    slope = lambda light: float(linear_to_srgb(light@LUMINANCE)) + .055 # of the sRGB curve
+    return max(1, slope(new)/slope(old))
+
+# %% ../nbs/00_color_reference.ipynb #a4f41d0d
 def _anchor(shading, target):
     "The paint [3] with which the median over `shading` [n,3], rolled off, is `target` [3]."
     paint = target
@@ -200,8 +226,7 @@ def _paint(rgb, mask, target, shading):
     old = np.maximum(LIGHT_OF_CODE[wall_median(rgb, mask)], 1e-3)
     new_shading = lambda s, ratio: s
     if shading is None:
-        slope = lambda light: float(linear_to_srgb(light@LUMINANCE)) + .055 # of the sRGB curve: codes for a change of light in per cent
-        shading = wall_shading(rgb, mask, gain=max(1, slope(target)/slope(old)))
+        shading = wall_shading(rgb, mask, noise_gain(old, target))
         new_shading = bounce_light
     paint = _anchor(new_shading(sample_wall(shading, mask), target/old), target)
     ratio,paint = (np.tile(v, (1, width, 1)) for v in (target/old, paint)) # wide, as NumPy is slow on axes of 3
@@ -216,7 +241,7 @@ def _paint(rgb, mask, target, shading):
         cv2.copyTo(codes, (m > 0).astype(np.uint8), painted[rows])
     return painted
 
-# %% ../nbs/00_color_reference.ipynb #49657846
+# %% ../nbs/00_color_reference.ipynb #9196c49f
 def recolor(
     image:Image.Image, # RGB photo
     mask, # anything `as_mask` reads; 1 = repaint
@@ -225,13 +250,8 @@ def recolor(
     shading:np.ndarray|None=None, # [H,W,3] float32 linear light over the wall's median, 0 or more: used as it is, in place of the formula's own
 ) -> Image.Image: # RGB, same size; where the mask is 0, byte for byte the photo
     "Repaint the wall under the mask in its own light and shadow."
-    if light not in ('reference', 'scene'): raise ValueError(f"light must be 'reference' or 'scene', not {light!r}")
     rgb,alpha = np.asarray(image.convert('RGB')),as_mask(mask, image.size)
-    target = srgb_to_linear(parse_color(color)/255)
-    if light == 'scene':
-        target = target*scene_light(image, alpha)
-        target *= min(1, .95/max(target.max(), 1e-6))
-    target = np.maximum(target, 1e-4).astype(np.float32) # black paint still divides
+    target = paint_target(image, alpha, color, light)
     x,y,width,height = cv2.boundingRect((alpha > 0).astype(np.uint8))
     crop = slice(y, y + height),slice(x, x + width)
     if shading is not None:

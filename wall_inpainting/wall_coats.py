@@ -72,7 +72,7 @@ def _geometric(rng, u, v):
         d = np.minimum(np.abs(a-.42), np.abs(b-.42)) - t/4
     return _soft(d, e), 0*d
 
-# %% ../nbs/00e_wall_coats.ipynb #5782c59b
+# %% ../nbs/00e_wall_coats.ipynb #67e18926
 def _damask(rng, u, v): # a blot mirrored about its axis, in half drop
     p, q = rng.uniform(.25, .6), rng.uniform(1.1, 1.6)
     row = np.floor(v/(p*q))
@@ -100,12 +100,27 @@ def _floral(rng, u, v): # blossoms and leaves strewn over a repeat
     grid = ((u/period % 1)*n).astype('f4'), ((v/period % 1)*n).astype('f4')
     return tuple(cv2.remap(x, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP) for x in (ink, np.clip(second-ink, 0, 1)))
 
+def _sketch(rng, u, v): # drawings in thin lines, some washed with colour, strewn over a repeat
+    period, n, wide = rng.uniform(.3, .9), 384, int(rng.integers(2, 8))
+    ink, wash, turn = np.zeros((n, n), 'f4'), np.zeros((n, n), 'f4'), np.linspace(0, 2*np.pi, 40)
+    for _ in range(int(rng.integers(4, 12))):
+        waves = 1 + sum(rng.uniform(0, .45)/k*np.sin(k*turn + rng.uniform(0, 6.3)) for k in (1, 2, 3, 5))
+        body = rng.uniform(0, n, 2) + rng.uniform(.05, .14)*n*waves[:, None]*np.stack([np.cos(turn), rng.uniform(.5, 1.6)*np.sin(turn)], -1)
+        legs = [np.cumsum([body[rng.integers(40)], *rng.normal(0, .05*n, (3, 2))], 0) for _ in range(rng.integers(0, 4))]
+        coloured = rng.random() < .5
+        for shift in np.stack(np.meshgrid((-n, 0, n), (-n, 0, n)), -1).reshape(-1, 2): # so that it repeats without a seam
+            lines = [np.rint(4*(line+shift)).astype(np.int32) for line in (body, *legs)]
+            if coloured: cv2.fillPoly(wash, lines[:1], .5, cv2.LINE_AA, 2)
+            for line in lines: cv2.polylines(ink, [line], False, 1., wide, cv2.LINE_AA, 2)
+    grid = ((u/period % 1)*n).astype('f4'), ((v/period % 1)*n).astype('f4')
+    return tuple(cv2.remap(x, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP) for x in (ink, wash*(1-ink)))
+
 def _grasscloth(rng, u, v):
     (h, w), a = u.shape, rng.uniform(.4, .9)
     f = .5 + a*(.6*smooth_noise(rng, (h, w), (h//2, w//40)) + .35*smooth_noise(rng, (h, w), (h//5, w//16)))
     return np.clip(.4*f, 0, 1), 0*u
 
-PATTERNS = {'stripes': _stripes, 'dots': _dots, 'geometric': _geometric, 'damask': _damask, 'floral': _floral, 'grasscloth': _grasscloth}
+PATTERNS = {'stripes': _stripes, 'dots': _dots, 'geometric': _geometric, 'damask': _damask, 'floral': _floral, 'sketch': _sketch, 'grasscloth': _grasscloth}
 
 # %% ../nbs/00e_wall_coats.ipynb #9132c2ef
 _OFTEN = 'stripes', 'stripes', 'dots', 'geometric', 'damask', 'floral', 'floral', 'grasscloth'

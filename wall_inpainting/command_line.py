@@ -89,9 +89,9 @@ def _write(repaints, photo, paths, overwrite):
         sheet = side_by_side([photo.image, repaints[0].mask, *(repaint.image for repaint in repaints)])
         print(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite))
 
-# %% ../nbs/04a_command_line.ipynb #46a32c23
+# %% ../nbs/04a_command_line.ipynb #9ac16294
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
-_ENGINE = Param('default: diffusion with a bundle, else recolor', str, choices=list(ENGINES))
+_ENGINE = Param('default: diffusion with a bundle, else light', str, choices=list(ENGINES))
 _SETTINGS = Param('recipe for diffusion', str, choices=list(RECIPES))
 _LIGHT = Param("reference: the wall looks like the colour; scene: the room's light tints it", str, choices=['reference', 'scene'])
 
@@ -115,7 +115,7 @@ def wall_repaint(
 ):
     "Repaint a wall in a photograph: the colour you name, the room's own light, nothing touched outside the mask."
     with user_errors('wall_repaint', ValueError): # all that can be wrong with names, colours and files, before any long work
-        if settings == 'spec' and (engine == 'recolor' or not bundle): raise ValueError('--settings spec needs --bundle, and another engine than recolor')
+        if settings == 'spec' and (engine not in (None, 'diffusion') or not bundle): raise ValueError('--settings spec needs --bundle and engine diffusion')
         scene,wall = _read_scene(photo, mask)
         colors,texture = _read_paints(scene, photo is None, color, palette, reference)
         paths = [check_output(path, overwrite, scene) for path in output_paths(out, colors if palette else (), compare)]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENGINES', 'Repaint', 'Scene', 'WallPainter', 'SPEC', 'FAITHFUL', 'Settings']
 
-# %% ../nbs/04_inference.ipynb #c8f4f48d
+# %% ../nbs/04_inference.ipynb #e02fe9ad
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,16 +18,16 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
-from .color_reference import as_mask, color_to_hex, recolor, wall_median
+from .color_reference import as_mask, color_to_hex, wall_median
 from .compositing import Frame, add_material, frame_photo, frame_wall, material_change, side_by_side
 from .photos import check_mask, check_size
 from .recipes import FAITHFUL, SPEC, Paint, Settings, draw_seed, mix_paint, pipeline_arguments, shared_control
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
-# and neither `wall_repaint --help` nor the recolor engine needs them.
+# and neither `wall_repaint --help` nor engine 'recolor' needs them.
 _all_ = ['SPEC', 'FAITHFUL', 'Settings'] # they belong to whoever imports the painter
 
-# %% ../nbs/04_inference.ipynb #f0fb692d
+# %% ../nbs/04_inference.ipynb #4d71d6f5
 @dataclass(frozen=True, eq=False, repr=False)
 class Repaint:
     "A repainted photo, and how it came about"
@@ -36,7 +36,7 @@ class Repaint:
     mask: Image.Image         # L, 255 = wall
     paint: Paint              # colour and reference, and what of them was used
     settings: Settings        # recipe
-    engine: str               # 'recolor' or 'diffusion'
+    engine: str               # one of ENGINES
     seed: int                 # of all randomness
     depth: Image.Image | None = None # L, same size as the photo, white = near; None: the engine needs none
     timings: dict[str, float] = field(default_factory=dict) # seconds by stage; what a palette shares counts for its first colour
@@ -104,22 +104,28 @@ def _timed(timings, stage):
     yield
     timings[stage] = timings.get(stage, 0) + perf_counter() - start
 
-# %% ../nbs/04_inference.ipynb #12657145
-ENGINES = ('recolor', 'diffusion')
+# %% ../nbs/04_inference.ipynb #c7408391
+ENGINES = ('light', 'recolor', 'diffusion')
+
+def _recolorer(name):
+    "What paints a wall in its own light: called with a photo, a mask, a colour and the meaning of the colour"
+    if name == 'recolor': from wall_inpainting.color_reference import recolor as paint
+    else: from wall_inpainting.light import repaint_wall as paint
+    return paint
 
 class WallPainter:
-    "Repaints the wall of a photo, by `recolor` alone or with a bundle of models"
+    "Repaints the wall of a photo, in its own light alone or with a bundle of models"
     def __init__(self,
         bundle=None, # Bundle, or a name or folder for `load_bundle`; None: no models
-        engine:str|None=None, # 'recolor' or 'diffusion'; None: 'diffusion' with a bundle, else 'recolor'
+        engine:str|None=None, # one of ENGINES; None: 'diffusion' with a bundle, else 'light'
         lora=None, # LoRA weights for the UNet: a .safetensors file or its folder
         device:str|None=None, # where a bundle is loaded; None: 'cuda' where there is one, else 'cpu'
         progress:bool=True, # show progress bars
     ):
-        engine = engine or ('recolor' if bundle is None else 'diffusion')
+        engine = engine or ('light' if bundle is None else 'diffusion')
         if engine not in ENGINES: raise ValueError(f'engine must be one of {ENGINES}, not {engine!r}')
         if engine == 'diffusion' and bundle is None: raise ValueError("engine 'diffusion' needs a bundle: a folder or 'sd15'")
-        if engine == 'recolor' and lora is not None: raise ValueError("a LoRA needs engine 'diffusion' and a bundle")
+        if engine != 'diffusion' and lora is not None: raise ValueError("a LoRA needs engine 'diffusion' and a bundle")
         if engine == 'diffusion' and isinstance(bundle, (str, Path)):
             import torch
             from wall_inpainting.bundles import load_bundle
@@ -131,15 +137,15 @@ class WallPainter:
 
     def __repr__(self): return f'WallPainter(engine={self.engine!r})'
 
-# %% ../nbs/04_inference.ipynb #3f42f8f8
+# %% ../nbs/04_inference.ipynb #8fa1126a
 @patch
 def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
     "Check the input and compute what does not depend on the colour"
     if not isinstance(image, Image.Image) or image.mode != 'RGB': raise ValueError(f'the photo must be an RGB picture, not {image!r:.60}; `read_photo` makes one of any file')
     check_size(image.size)
-    if self.engine == 'recolor' and settings.finish == 'picture': raise ValueError(f"settings {settings.name!r} keep the model's picture, and need engine 'diffusion' with a bundle")
+    if self.engine != 'diffusion' and settings.finish == 'picture': raise ValueError(f"settings {settings.name!r} keep the model's picture, and need engine 'diffusion' with a bundle")
     scene = Scene(image, check_mask(mask, image.size), settings, seed)
-    if self.engine == 'recolor': return scene
+    if self.engine != 'diffusion': return scene
     resolution = self.bundle.resolution
     frame = frame_photo(image.size, resolution) if settings.frame == 'photo' else frame_wall(scene.mask, resolution, settings.context)
     with _timed(scene.timings, 'load'): pipe,_ = self._pipeline,self.bundle.depth_estimator # read at their first use
@@ -166,14 +172,16 @@ def _generate(self:WallPainter, scene, start, reference):
     if scene.encodings: arguments = {k: v for k,v in arguments.items() if 'prompt' not in k} | scene.encodings
     with shared_control(pipe.controlnet): return pipe(**arguments).images[0]
 
-# %% ../nbs/04_inference.ipynb #6c595a8d
+# %% ../nbs/04_inference.ipynb #453279d1
 @patch
 def _paint(self:WallPainter, scene, paint):
     "Repaint a scene in one colour"
     settings,timings = scene.settings,dict(scene.timings)
     image = scene.image
     if settings.start == 'recolored' or settings.finish == 'material':
-        with _timed(timings, 'recolor'): image = recolor(scene.image, scene.mask, paint.color, light=settings.light)
+        base = settings.base if self.engine == 'diffusion' else self.engine
+        recolor = _recolorer(base)
+        with _timed(timings, base): image = recolor(scene.image, scene.mask, paint.color, settings.light)
     if self.engine == 'diffusion':
         with _timed(timings, 'diffusion'): generated = self._generate(scene, image if settings.start == 'recolored' else scene.image, paint.reference)
         with _timed(timings, 'compositing'): image = _finish(scene, image, generated, paint)

@@ -17,13 +17,13 @@ from PIL import Image
 
 from .color_reference import create_solid_color_reference, extract_dominant_color, parse_color
 
-# %% ../nbs/01d_recipes.ipynb #74f89b34
+# %% ../nbs/01d_recipes.ipynb #3befebec
 NEGATIVE_PROMPT = 'blurry, low quality, distorted, artifacts, text, watermark, furniture, pictures'
-_CHOICES = dict(frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=('reference', 'scene'))
+_CHOICES = dict(frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=('reference', 'scene'), base=('light', 'recolor'))
 
 @dataclass(frozen=True)
 class Settings:
-    "A recipe; `light` counts for both engines, all the rest for diffusion"
+    "A recipe; `light` counts for all engines, the rest for diffusion"
     name: str
     frame: str = 'wall'           # 'wall': the mask's surroundings in their proportions; 'photo': all of it, squashed to a square
     start: str = 'recolored'      # what noise is added to: the 'recolored' wall, or the 'photo' with its old wall
@@ -37,6 +37,7 @@ class Settings:
     negative_prompt: str = NEGATIVE_PROMPT
     scheduler: str | None = None  # 'dpm' or 'ddim'; None: the bundle's own kind
     light: str = 'reference'      # 'reference': the wall's median is the colour; 'scene': the room's light tints the paint
+    base: str = 'light'           # what recolours the wall: the 'light' network, or the formula, 'recolor'
     context: float = .25          # around the wall, of its longer side
     low_band: float = 1/32        # sigma between light and material, of the frame's size
     feather: float = 1/100        # over which material fades in at the mask's edge, of the frame's size
@@ -71,12 +72,12 @@ class Paint:
     texture: Image.Image | None # the reference, where its texture is to be taken over
     used: str                   # 'color', 'reference', 'dominant color' or 'dominant color and texture'
 
-# %% ../nbs/01d_recipes.ipynb #f21209da
+# %% ../nbs/01d_recipes.ipynb #87525df1
 def mix_paint(
     color=None, # anything `parse_color` reads, or None
     reference:Image.Image|None=None, # RGB, a swatch or a texture, or None: exactly one of the two is given
     settings:Settings=FAITHFUL, # recipe
-    engine:str='diffusion', # 'recolor' takes the colour only
+    engine:str='diffusion', # only 'diffusion' takes more than the colour
     seed:int=0, # of the noise in the picture of a plain colour
 ) -> Paint: # what to paint with
     "Turn a colour or a reference picture into a paint."

@@ -150,7 +150,3 @@ def wall_train(
         if push_to_hub: print(push_lora(folder, push_to_hub))
     except (ValueError, OSError, BundleError, TrainingError) as error: # what the user can mend
         raise SystemExit('wall_train: ' + ' '.join(str(error).split())) from None
-
-# %% ../nbs/02_training_command_line.ipynb #8c83f06e
-#| eval: false
-if __name__ == '__main__': wall_train()

@@ -30,6 +30,9 @@ def refresh(path: Path, flags: set[str]):
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
             if cell.cell_type == 'code' and not skipped(cell.source, flags): client.execute_cell(cell, index)
+    for cell in notebook.cells: # a saved widget is nothing without its kernel, and a page may choose it before the picture beside it
+        for output in cell.get('outputs', []):
+            if 'image/png' in output.get('data', {}): output.data.pop('application/vnd.jupyter.widget-view+json', None)
     unfinished = path.with_suffix('.tmp')
     unfinished.write_text(nbformat.writes(notebook) + '\n', encoding='utf-8')
     unfinished.replace(path)

@@ -39,7 +39,7 @@ from .pretraining_stages import NEEDS as STAGE_NEEDS
 SIZES = TinySizes(unet_channels=(32, 64, 88, 88), vae_channels=(16, 32, 64, 128), condition_channels=(8, 16, 24, 32),
                   groups=4, text_width=64, vision_width=64, encoder_layers=3, depth_width=96)
 
-# %% ../nbs/02a_pretraining.ipynb #ddac5cb5
+# %% ../nbs/02a_pretraining.ipynb #1d0cf50e
 TRAINED = STAGES | {'controlnet_light': LightControlStage} # the last may take the place of 'controlnet'
 NEEDS = STAGE_NEEDS | {'controlnet_light': STAGE_NEEDS['controlnet']}
 
@@ -56,7 +56,7 @@ class Pretraining:
     each: int = 20 # photos of a room
     begin: str | None = None # weights.safetensors to begin with; None: at random
 
-RECIPES = {recipe.stage: recipe for recipe in (Pretraining(), Pretraining('unet', 8000, 16, 2e-3, .998), Pretraining('ip_adapter', 2500, 16, 1e-3, .995),
+RECIPES = {recipe.stage: recipe for recipe in (Pretraining(), Pretraining('unet', 5000, 16, 2e-3, .998), Pretraining('ip_adapter', 2500, 16, 1e-3, .995),
                                                Pretraining('controlnet', 2500, 16, 1e-3, .995), Pretraining('depth', 2500, 16, 1e-3, .995), Pretraining('controlnet_light', 2500, 16, 1e-3, .995))}
 
 # %% ../nbs/02a_pretraining.ipynb #4893a3d1

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from light import wall_difference
-from PIL import Image
 from tqdm import tqdm
 
 from wall_inpainting.bundles import load_bundle

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['linear_start', 'edges', 'exchange_channels', 'crop_photos', 'VaeStage', 'measure_scaling']
 
-# %% ../nbs/02a_b_autoencoder_stage.ipynb #60d2cf5d
+# %% ../nbs/02a_b_autoencoder_stage.ipynb #acd32d7a
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import Attention
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
@@ -17,13 +18,14 @@ from torch import Tensor, nn
 
 from .pretraining_photos import Photos
 
-# %% ../nbs/02a_b_autoencoder_stage.ipynb #1031b196
+# %% ../nbs/02a_b_autoencoder_stage.ipynb #48fbda82
 @torch.no_grad()
 def linear_start(
     vae:nn.Module, # AutoencoderKL, freshly initialised; changed in place
     logvar:float=-6., # of the posterior: its noise is not to drown what is learnt first
 ):
     "Let an autoencoder begin as averages and repetitions, to which its blocks add nothing yet."
+    if not isinstance(vae, AutoencoderKL): raise TypeError(f'an AutoencoderKL is needed, not {type(vae).__name__}')
     for module in vae.modules():
         if isinstance(module, (Downsample2D, Upsample2D)):
             weight, taps = module.conv.weight.zero_(), (.25, slice(0, 2)) if isinstance(module, Downsample2D) else (1., slice(1, 2))
@@ -35,7 +37,8 @@ def linear_start(
             if (shortcut := getattr(module, 'conv_shortcut', None)) is not None:
                 weight = shortcut.weight.zero_()
                 outputs, inputs = weight.shape[:2]
-                for i in range(max(outputs, inputs)): weight[i%outputs, i%inputs] = max(1, outputs/inputs) if outputs < inputs else 1
+                for i in range(max(outputs, inputs)): weight[i%outputs, i%inputs] = 1
+                weight /= weight.sum(1, keepdim=True)
                 shortcut.bias.zero_()
     vae.quant_conv.bias[len(vae.quant_conv.bias)//2:] += logvar
 

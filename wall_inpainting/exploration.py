@@ -6,7 +6,7 @@
 __all__ = ['shift_color', 'Stray', 'Exploration', 'explore_stray', 'metric_line', 'plot_stray', 'sort_samples',
            'plot_run_samples', 'nearest_sample', 'sample_row', 'sorted_page']
 
-# %% ../nbs/06_b_exploration.ipynb #7aa82370
+# %% ../nbs/06_b_exploration.ipynb #9c3e6119
 import warnings
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from .color_reference import color_to_hex, linear_to_srgb, parse_color, recolor, wall_shading
 from .run_comparison import metric_error
 from .validation import Run
-from .validation_grid import ValidationVisualizer
+from .validation_grid import ValidationVisualizer, label_font
 from .validation_metrics import METRICS, compute_color_fidelity_metrics, dominant_color_to_pil, pixel_delta_e_2000, shade_reference, wall_colors
 
 # %% ../nbs/06_b_exploration.ipynb #94415081
@@ -72,7 +72,7 @@ def explore_stray(
     wall = np.round(linear_to_srgb(wall_colors(output, mask)[1])*255).astype(np.uint8)
     return Exploration(image, output, color, pixel_delta_e_2000(output, shade_reference(color, image, mask), mask), wall, metrics)
 
-# %% ../nbs/06_b_exploration.ipynb #ddc65ed8
+# %% ../nbs/06_b_exploration.ipynb #baaf91f3
 _SHOWN = {'delta_e_2000': 'ΔE00 {:.1f}', 'hue_error': 'hue {:.0f}°', 'chroma_diff': 'chroma {:+.0f}', 'lightness_diff': 'lightness {:+.0f}',
           'pixel_delta_e_2000': 'ΔE00 by pixel {:.1f}', 'shading_corr': 'light {:.2f}'}
 _WORST = 12 # ΔE00: at least this is drawn in the last colour
@@ -89,6 +89,7 @@ def plot_stray(
     caption:bool=True, # the numbers, below
 ): # closed matplotlib figure
     "The photo, the repaint and its errors, with the numbers."
+    if width <= 0: raise ValueError(f'width must be above 0 inches, not {width}')
     import matplotlib.pyplot as plt
     aspect = exploration.source.height/exploration.source.width
     fig,axs = plt.subplots(1, 3, figsize=(width, width/3*aspect+.5), dpi=90, layout='constrained')
@@ -171,7 +172,7 @@ def sample_row(
     top = _PAGE.gap+_PAGE.line+row*height
     return page.convert('RGB').crop((0, top, page.width, top+height))
 
-# %% ../nbs/06_b_exploration.ipynb #b27dba2d
+# %% ../nbs/06_b_exploration.ipynb #57c924e5
 def _value(record, metric):
     if record is None: return 'not in this run'
     value = record['metrics'].get(metric)
@@ -188,7 +189,7 @@ def sorted_page(
     records = sort_samples(run, metric)
     last = (len(records)-1)//rows
     if not 0 <= page <= last: raise ValueError(f'page must be 0 to {last}, not {page}')
-    step,line,font = _PAGE.cell+_PAGE.gap,_PAGE.line,_font(12)
+    step,line,font = _PAGE.cell+_PAGE.gap,_PAGE.line,label_font(12)
     sheet = Image.new('RGB', ((7 if baseline else 6)*step+_PAGE.gap, rows*(step+2*line)+_PAGE.gap), 'white')
     draw = ImageDraw.Draw(sheet)
     for i,record in enumerate(records[page*rows:(page+1)*rows]):
@@ -200,9 +201,3 @@ def sorted_page(
         draw.text((_PAGE.gap+6*step, y+2), f'{baseline.folder.name}: {_value(other, metric)}', '#222222', font)
         if other: sheet.paste(sample_row(baseline, other['index']).crop((_PAGE.gap+5*step, 0, _PAGE.gap+6*step, step+line)), (_PAGE.gap+6*step, y+line-4))
     return sheet
-
-def _font(size):
-    "The typeface that comes with matplotlib"
-    from matplotlib import font_manager
-    from PIL import ImageFont
-    return ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)

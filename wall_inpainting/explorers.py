@@ -24,7 +24,7 @@ from .validation_metrics import METRICS
 # `shape_flow` and `shape_pictures` are imported by `ShapeFlow` alone: torch and diffusers take seconds.
 _all_ = ['RepaintStudio'] # built in another notebook, looked for in this one
 
-# %% ../nbs/06_explorers.ipynb #8f699c59
+# %% ../nbs/06_explorers.ipynb #3119e8b3
 def _slider(text, low, high, value=0., step=1.):
     kind,format = (widgets.IntSlider,'d') if isinstance(value, int) else (widgets.FloatSlider,'.1f' if step < 1 else '.0f')
     return kind(value, min=low, max=high, step=step, description=text, continuous_update=False, readout_format=format)
@@ -46,7 +46,8 @@ class ShapeFlow(Explorer):
         stage:str|None=None, # its name, at the start; None: the first
         folder:str='tiny', # whose weights are run for values: a bundle's folder, or 'tiny' for random ones
     ):
-        from wall_inpainting.shape_flow import PIPELINES
+        from wall_inpainting.shape_flow import PIPELINES, FlowSettings
+        FlowSettings(pipeline) # or an error that says which there are
         self.folder = folder
         self.pipeline = widgets.Dropdown(options=list(PIPELINES), value=pipeline, description='pipeline')
         self.bundle = widgets.ToggleButtons(options=[('small, with values', 'tiny'), ('SD1.5, full size', 'sd15')], value=bundle, style=dict(button_width='auto'))

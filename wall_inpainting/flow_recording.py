@@ -98,7 +98,7 @@ def describe_value(
     number = (lambda n: str(n)) if not value.is_floating_point() else (lambda n: f'{n:.3g}')
     return text,number(low) if low == high else f'{number(low)} … {number(high)}'
 
-# %% ../nbs/06_d_flow_recording.ipynb #13c87c85
+# %% ../nbs/06_d_flow_recording.ipynb #fba620dd
 def short_count(
     count:float, # 0 or more
 ) -> str: # '860 M', '1.1 T'
@@ -112,6 +112,7 @@ def flow_table(
     flow:Flow, # as recorded
 ) -> str: # a Markdown table
     "Every stage and what it made."
+    if not flow.stages: raise ValueError(f'nothing was recorded in the flow {flow.name!r}: a table needs at least one stage')
     lines = ['| stage | tensor | shape and type | range | weights | FLOP |', '|---|---|---|---|--:|--:|']
     for stage in flow.stages:
         runs = f' x {stage.runs}' if stage.runs > 1 else ''

@@ -6,11 +6,9 @@
 __all__ = ['file_hash', 'FileHashes', 'cache_key', 'key_name', 'row_names', 'write_shard', 'find_rows', 'LatentCache',
            'CacheOptions', 'build_cache']
 
-# %% ../nbs/02_b_latent_cache.ipynb #3d0aab17
+# %% ../nbs/02_b_latent_cache.ipynb #c169a524
 import hashlib
 import json
-import os
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,9 +23,10 @@ from . import __version__
 from .bundles import Bundle
 from .dataset import WallInpaintingDataset, collate_fn, read_sample
 from .encodings import encode_prompts, encode_references, encode_rows, make_target
+from .photos import whole_file
 from .training_recipes import Recipe
 
-# %% ../nbs/02_b_latent_cache.ipynb #b6c5aaac
+# %% ../nbs/02_b_latent_cache.ipynb #5a608eec
 def file_hash(
     path:str|Path, # any file
 ) -> str: # 64 hexadecimal digits
@@ -54,14 +53,7 @@ class FileHashes:
 
     def save(self):
         "Write what is known"
-        with _renamed(self.memory) as unfinished: unfinished.write_text(json.dumps(self.known))
-
-@contextmanager
-def _renamed(path):
-    "A temporary name beside `path`, which takes its place once it is whole"
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
-    try: yield unfinished; os.replace(unfinished, path)
-    finally: unfinished.unlink(missing_ok=True)
+        with whole_file(self.memory) as unfinished: unfinished.write_text(json.dumps(self.known))
 
 # %% ../nbs/02_b_latent_cache.ipynb #023db368
 _FORMAT = 1 # of a shard; another number makes every older cache unread
@@ -97,7 +89,7 @@ def row_names(
     content = [[*(path and hashes(path) for path in (row.image, row.mask, row.target)), None if row.color is None else row.color.tolist()] for row in dataset.rows]
     return [[key_name([variant, index, *files]) for index, files in enumerate(content)] for variant in range(variants)]
 
-# %% ../nbs/02_b_latent_cache.ipynb #035b5621
+# %% ../nbs/02_b_latent_cache.ipynb #a281c30c
 def write_shard(
     folder:Path,             # of the key
     names:list[str],         # of the rows
@@ -107,7 +99,7 @@ def write_shard(
     if len(names) != len(rows['mask']): raise ValueError(f"{len(names)} names for {len(rows['mask'])} rows")
     path = folder/f'{key_name(names)}.safetensors'
     rows = {name: tensor.contiguous() for name, tensor in rows.items()}
-    with _renamed(path) as unfinished: save_file(rows, unfinished, dict(rows=json.dumps(names)))
+    with whole_file(path) as unfinished: save_file(rows, unfinished, dict(rows=json.dumps(names)))
     return path
 
 def _metadata(path):
@@ -121,7 +113,7 @@ def find_rows(
 ) -> dict[str, tuple[Path, int]]: # name: shard, and place in it
     "All rows that a cache holds"
     found = {}
-    for path in sorted(folder.glob('*.safetensors')):
+    for path in sorted(folder.glob('[!.]*.safetensors')): # those with a dot are still being written
         if (metadata := _metadata(path)) is None: continue # cut short: its rows are computed again
         found |= {name: (path, place) for place, name in enumerate(json.loads(metadata['rows']))}
     return found
@@ -233,7 +225,7 @@ def _compute_rows(dataset, bundle, recipe, options, folder, todo):
         finally:
             if waiting: flush()
 
-# %% ../nbs/02_b_latent_cache.ipynb #127e9554
+# %% ../nbs/02_b_latent_cache.ipynb #94dd97b4
 def _constants(dataset, bundle, recipe, folder, hashes):
     "The file with the text embeddings and the tokens for no reference, and each sample's prompt"
     texts = ['' if dataset.options.unconditional else row.text for row in dataset.rows]
@@ -243,10 +235,10 @@ def _constants(dataset, bundle, recipe, folder, hashes):
     if _metadata(path) is None:
         tensors = dict(text=encode_prompts(bundle, list(numbers))) | (dict(null_tokens=encode_references(bundle)) if recipe.ip_adapter else {})
         path.parent.mkdir(exist_ok=True)
-        with _renamed(path) as unfinished: save_file({name: tensor.half().cpu().contiguous() for name, tensor in tensors.items()}, unfinished)
+        with whole_file(path) as unfinished: save_file({name: tensor.half().cpu().contiguous() for name, tensor in tensors.items()}, unfinished)
     return path, [numbers[text] for text in texts]
 
-# %% ../nbs/02_b_latent_cache.ipynb #8c79618a
+# %% ../nbs/02_b_latent_cache.ipynb #758f2f5e
 def build_cache(
     dataset:WallInpaintingDataset,       # opened with `**recipe.dataset_options`
     bundle:Bundle,                       # the frozen networks; only those are read that something is missing of
@@ -263,7 +255,7 @@ def build_cache(
     key = cache_key(dataset, bundle, recipe, hashes)
     home = Path(folder)/key_name(key)
     home.mkdir(parents=True, exist_ok=True)
-    with _renamed(home/'key.json') as unfinished: unfinished.write_text(json.dumps(key, indent=1))
+    with whole_file(home/'key.json') as unfinished: unfinished.write_text(json.dumps(key, indent=1))
     names = row_names(dataset, options.variants, hashes)
     constants, prompts = _constants(dataset, bundle, recipe, home, hashes)
     hashes.save()

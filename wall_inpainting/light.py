@@ -7,7 +7,7 @@ __all__ = ['DARK', 'WIDTHS', 'BLURS', 'AREA', 'FINE', 'old_light', 'Residual', '
            'shrink_wall', 'load_light_net', 'predict_light', 'fit_correction', 'Light', 'light_shading',
            'estimate_light', 'repaint_wall']
 
-# %% ../nbs/01e_light.ipynb #a8c0a32a
+# %% ../nbs/01e_light.ipynb #212e1f35
 import json
 from functools import cache
 from importlib.resources import files
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -36,7 +36,7 @@ def old_light(
     "The old wall's brightness taken for its light, as the new paint would change it."
     return np.log(bounce_light((linear+DARK)/(median+DARK), np.asarray(ratio, np.float32))).astype(np.float32)
 
-# %% ../nbs/01e_light.ipynb #d17f1a3e
+# %% ../nbs/01e_light.ipynb #23166984
 class Residual(nn.Module):
     "Two convolutions beside a skip; it begins as the skip and a constant."
     def __init__(self,
@@ -44,6 +44,7 @@ class Residual(nn.Module):
         b:int, # channels out, a multiple of 8
     ):
         super().__init__()
+        if a % 8 or b % 8: raise ValueError(f'channels must be multiples of 8, not {a} and {b}')
         self.change = nn.Sequential(nn.GroupNorm(8, a), nn.SiLU(), nn.Conv2d(a, b, 3, padding=1), nn.GroupNorm(8, b), nn.SiLU(), nn.Conv2d(b, b, 3, padding=1))
         self.skip = nn.Conv2d(a, b, 1) if a != b else nn.Identity()
         nn.init.zeros_(self.change[-1].weight)
@@ -120,7 +121,7 @@ class LightNet(nn.Module):
             trust = plain.sigmoid()
             return trust*(old+x[:, :3]) + (1-trust)*estimate, estimate, plain
 
-# %% ../nbs/01e_light.ipynb #1e6e33d9
+# %% ../nbs/01e_light.ipynb #eeb905e0
 class SmallWall(NamedTuple):
     "A photo and its wall at the network's size."
     image: np.ndarray # [h,w,3] uint8 sRGB
@@ -138,19 +139,22 @@ def shrink_wall(
     area:int=AREA, # px of the small copy, about
 ) -> SmallWall: # sides are multiples of 16, at least 32
     "Photo and mask at the network's size, proportions kept."
+    if rgb.shape[:2] != mask.shape: raise ValueError(f"the mask must be as large as the photo, {rgb.shape[:2]}, not {mask.shape}")
     scale = (area/mask.size)**.5
     size = tuple(max(32, round(n*scale/16)*16) for n in mask.shape[::-1])
     cover, linear = _mean_on_wall(rgb, mask, size)
     return SmallWall(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.where(cover > .5, cover, 0).astype(np.float32), linear)
 
-# %% ../nbs/01e_light.ipynb #cd71a6e0
+# %% ../nbs/01e_light.ipynb #db9512a5
 @cache
 def load_light_net(
     path:str|None=None, # .safetensors of `wall_light`; None: the one that ships with the package
 ) -> LightNet: # on the CPU, ready to answer
     "The trained light network, read once."
     path = path or str(files('wall_inpainting')/'data'/'light'/'light.safetensors')
-    with safe_open(path, 'pt') as file: notes = file.metadata() or {}
+    try:
+        with safe_open(path, 'pt') as file: notes = file.metadata() or {}
+    except SafetensorError as error: raise ValueError(f'{path} is no light network, a .safetensors file of `wall_light`: {error}') from None
     if 'config' not in notes: raise ValueError(f'{path} is no light network: it does not say what shape it has')
     net = LightNet(**json.loads(notes['config']))
     net.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
@@ -171,7 +175,7 @@ def predict_light(
     with torch.inference_mode(): light, _, plain = (net or load_light_net())(tensor(small.image)/255, tensor(wall), tensor(old), change)
     return np.moveaxis(light[0].numpy(), 0, -1), torch.sigmoid(-plain)[0, 0].numpy()*wall
 
-# %% ../nbs/01e_light.ipynb #13d74765
+# %% ../nbs/01e_light.ipynb #a9479a19
 def _mean(a, cover, sigma):
     "Gaussian mean of `a` [h,w,n] over the wall"
     mean = np.stack([cv2.GaussianBlur(a[..., i]*cover, (0, 0), sigma) for i in range(a.shape[-1])], -1)
@@ -186,6 +190,7 @@ def fit_correction(
     eps:float=.004, # squared log units; a contrast below its root, 6%, is left alone
 ) -> np.ndarray: # [h,w,12] float32: A (3 x 3, a row for each channel of `seen`), then b (3)
     "In a window around each pixel, the correction as a linear function of what is seen."
+    if not seen.shape == correction.shape == (*cover.shape, 3): raise ValueError(f'all must be of one size, not {seen.shape}, {correction.shape} and {cover.shape}')
     h, w = cover.shape
     def outer(a, b): return (a[..., :, None]*b[..., None, :]).reshape(h, w, 9)
     mean_seen, mean_correction = _mean(seen, cover, sigma), _mean(correction, cover, sigma)

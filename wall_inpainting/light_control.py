@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['estimate_lights', 'light_picture', 'LitPhotos', 'LightControlStage']
 
-# %% ../nbs/02a_c_light_control.ipynb #1e2cc4e4
-import os
+# %% ../nbs/02a_c_light_control.ipynb #28d59012
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from .light import estimate_light
+from .photos import whole_file
 from .pretraining_photos import Photos
 from .pretraining_stages import ControlStage, LatentPhotos, depth_picture
 
@@ -42,7 +42,7 @@ def light_picture(
     strength, warmth = light.mean(1, keepdim=True), light[:, :1]-light[:, 2:]
     return torch.cat([depth_picture(disparity)[:, :1], (.5+strength/4).clamp(0, 1), (.5+warmth/4).clamp(0, 1)], 1)
 
-# %% ../nbs/02a_c_light_control.ipynb #bb16797f
+# %% ../nbs/02a_c_light_control.ipynb #5deffe9a
 class LitPhotos(LatentPhotos):
     "Photos with a hole each, encoded once, and their light."
     def __init__(self,
@@ -57,8 +57,7 @@ class LitPhotos(LatentPhotos):
         else:
             self.lights = estimate_lights(photos)
             if lights:
-                np.save(unfinished := Path(lights).with_name(f'.{Path(lights).name}.unfinished.npy'), self.lights)
-                os.replace(unfinished, lights)
+                with whole_file(lights) as unfinished: np.save(unfinished, self.lights)
         if len(self.lights) != len(photos): raise ValueError(f'{lights} holds the light of other photos: remove the file')
 
     def batch(self,

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_GREY', 'FORMATS', 'PhotoError', 'check_size', 'convert_profile', 'Photo', 'read_photo',
-           'check_mask', 'read_mask', 'is_lossless', 'check_output', 'write_image']
+           'check_mask', 'read_mask', 'is_lossless', 'check_output', 'whole_file', 'write_image']
 
-# %% ../nbs/00a_photos.ipynb #cf562555
+# %% ../nbs/00a_photos.ipynb #99b49559
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -209,7 +211,20 @@ def check_output(
     if photo and photo.alpha and not is_lossless(path): raise PhotoError(f'{path}: JPEG holds no transparency, which {photo.path.name} has; write .png')
     return path
 
-# %% ../nbs/00a_photos.ipynb #35dc6bb6
+# %% ../nbs/00a_photos.ipynb #21d37620
+@contextmanager
+def whole_file(
+    path, # file to write or to replace
+) -> Iterator[Path]: # the name to write under, while the context lasts
+    "A file that is there whole or not at all."
+    path = Path(path)
+    unfinished = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally: unfinished.unlink(missing_ok=True)
+
+# %% ../nbs/00a_photos.ipynb #8bc58fe1
 def write_image(
     image:Image.Image, # RGB
     path, # file with one of the extensions in `FORMATS`
@@ -222,11 +237,8 @@ def write_image(
     if photo:
         options = options | {k: v for k,v in dict(icc_profile=photo.icc, exif=photo.exif).items() if v}
         if photo.alpha: image = image.copy(); image.putalpha(photo.alpha)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.part') # same folder: a move within one disk is atomic
-    try:
+    with whole_file(path) as unfinished:
         try: image.save(unfinished, kind, **options)
         except (OSError, ValueError) as error: raise PhotoError(f'{path}: can not be written ({error})') from None
         check_output(path, overwrite, photo) # someone may have written it meanwhile
-        os.replace(unfinished, path)
-    finally: unfinished.unlink(missing_ok=True)
     return path

@@ -7,10 +7,8 @@ __all__ = ['SIZES', 'TRAINED', 'NEEDS', 'RECIPES', 'Pretraining', 'orthogonal', 
            'read_weights', 'read_learnt', 'silence_prompts', 'make_models', 'pretrain', 'assemble_bundle',
            'wall_pretrain']
 
-# %% ../nbs/02a_pretraining.ipynb #f3389b39
+# %% ../nbs/02a_pretraining.ipynb #6355b7df
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +27,8 @@ from tqdm import tqdm
 from .architectures import SD15_SCHEDULE, TinySizes, adapter_weights, build_models, byte_tokenizer, save_bundle, tiny_configs
 from .autoencoder_stage import linear_start, measure_scaling
 from .light_control import LightControlStage
-from .light_training import find_rooms, lr_factor
+from .light_training import Resumable, find_rooms, lr_factor
+from .photos import whole_file
 from .pretraining_photos import Photos, write_photos
 from .pretraining_pictures import stage_pictures, write_sheet
 from .pretraining_stages import STAGES
@@ -101,9 +100,9 @@ def make_optimizers(
         if p.requires_grad: (matrices if p.ndim > 1 and min(p.shape[:2]) > 4 else rest).append(p)
     return [Muon(matrices, lr), torch.optim.AdamW(rest, lr, betas=(.9, .95), weight_decay=1e-2)]
 
-# %% ../nbs/02a_pretraining.ipynb #23462c1e
-class Run:
-    "A training that can stop after any step and go on as if it had not."
+# %% ../nbs/02a_pretraining.ipynb #3b57accf
+class Run(Resumable):
+    "A training that goes on, after a stop, as if there had been none."
     def __init__(self,
         settings:Pretraining,
         stage:nn.Module,
@@ -111,13 +110,11 @@ class Run:
         out:Path, # folder of checkpoints
         accelerator:Accelerator,
     ):
-        self.settings, self.samples, self.out, self.accelerator, self.step = settings, samples, Path(out), accelerator, 0
+        super().__init__(out, accelerator)
+        self.settings, self.samples = settings, samples
         self.stage, *self.optimizers = accelerator.prepare(stage, *make_optimizers(stage, settings.lr))
         self.ema = AveragedModel(accelerator.unwrap_model(self.stage), multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-        accelerator.register_for_checkpointing(self, self.ema)
-
-    def state_dict(self): return {'step': self.step}
-    def load_state_dict(self, state): self.step = state['step']
+        accelerator.register_for_checkpointing(self.ema)
 
     def train_step(self) -> dict[str, float]:
         s, a = self.settings, self.accelerator
@@ -135,30 +132,15 @@ class Run:
         self.step += 1
         return {name: loss.item() for name, loss in losses.items()}
 
-    def save(self):
-        "Write a checkpoint beside its place, then move it there."
-        new = self.out/f'.step_{self.step:06d}.unfinished'
-        self.accelerator.save_state(str(new))
-        if self.accelerator.is_main_process:
-            os.replace(new, self.out/f'step_{self.step:06d}')
-            for old in sorted(self.out.glob('step_*'))[:-2]: shutil.rmtree(old)
-
-    def resume(self):
-        "Go on from the newest checkpoint, if there is one."
-        if found := sorted(self.out.glob('step_*')): self.accelerator.load_state(str(found[-1]))
-
-# %% ../nbs/02a_pretraining.ipynb #8baaf61c
+# %% ../nbs/02a_pretraining.ipynb #c812d573
 def save_learnt(
     stage:nn.Module,
     path:str|Path, # ends in .safetensors
     notes:dict, # kept in the file, too
 ) -> Path: # the same
     "Write what a stage has learnt."
-    path = Path(path)
-    unfinished = path.with_name(f'.{path.name}.unfinished')
-    save_file({name: weight.float().contiguous() for name, weight in stage.learnt().items()}, unfinished, {name: str(value) for name, value in notes.items()})
-    os.replace(unfinished, path)
-    return path
+    with whole_file(path) as unfinished: save_file({name: weight.float().contiguous() for name, weight in stage.learnt().items()}, unfinished, {name: str(value) for name, value in notes.items()})
+    return Path(path)
 
 # %% ../nbs/02a_pretraining.ipynb #d49850c4
 def read_weights(
@@ -188,13 +170,15 @@ def read_learnt(
         if name == 'vae' and 'scaling' not in notes: raise ValueError(f"{path} does not know the spread of its latents: run the stage 'vae' again, which will measure it")
     return models
 
-# %% ../nbs/02a_pretraining.ipynb #b648a5fc
+# %% ../nbs/02a_pretraining.ipynb #1343ca43
 @torch.no_grad()
 def silence_prompts(
     text_encoder:nn.Module, # CLIPTextModel; changed in place
 ):
     "Let a text encoder that can't read answer the same to every prompt."
-    norm = text_encoder.text_model.final_layer_norm if hasattr(text_encoder, 'text_model') else text_encoder.final_layer_norm
+    inner = getattr(text_encoder, 'text_model', text_encoder) # transformers 5 has no such shell
+    if not hasattr(inner, 'final_layer_norm'): raise TypeError(f'a CLIPTextModel is needed, not {type(text_encoder).__name__}')
+    norm = inner.final_layer_norm
     norm.weight.zero_()
     norm.bias.normal_()
 
@@ -211,7 +195,7 @@ def make_models(
         silence_prompts(models['text_encoder'])
         return models | dict(ip_adapter=adapter_weights(models['unet'], models['image_encoder'], **configs['ip_adapter']))
 
-# %% ../nbs/02a_pretraining.ipynb #a16c6a93
+# %% ../nbs/02a_pretraining.ipynb #14dee605
 def pretrain(
     data:str|Path, # folder of `wall_rooms --lights`
     out:str|Path, # folder of the bundle in the making
@@ -228,7 +212,7 @@ def pretrain(
     recipe = json.loads(json.dumps(asdict(settings)))
     if not (folder/'training.json').exists(): (folder/'training.json').write_text(json.dumps(recipe | {'photos': len(photos), 'sizes': asdict(sizes)}))
     begun = json.loads((folder/'training.json').read_text())
-    if other := [key for key in recipe if begun.get(key, recipe[key]) != recipe[key]]:
+    if other := [key for key in recipe if begun.get(key) != recipe[key]]:
         raise ValueError(f"{folder} was begun with other {', '.join(other)}: go on with the same, or choose another folder")
     models = read_learnt(out, make_models(sizes, settings.seed), NEEDS[settings.stage])
     if settings.begin: read_weights(settings.begin, models)

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'DeepRoom', 'read_deep_room', 'PretrainingPhoto', 'draw_photo', 'write_photos', 'Photos']
 
-# %% ../nbs/02a_a_pretraining_photos.ipynb #6ff76561
-import os
+# %% ../nbs/02a_a_pretraining_photos.ipynb #db0f0be5
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from .color_reference import linear_to_srgb
 from .lit_rooms import LitRoom, draw_pair, read_lit_room
+from .photos import whole_file
 from .rooms import load_render
 
 # %% ../nbs/02a_a_pretraining_photos.ipynb #c15c9440
@@ -99,7 +99,7 @@ def draw_photo(
     image = linear_to_srgb(resize(_expose(generator, light, part.lit.mask)))
     return PretrainingPhoto((255*image).round().astype(np.uint8), resize(part.lit.mask) > .5, resize(part.disparity), kind)
 
-# %% ../nbs/02a_a_pretraining_photos.ipynb #748ef6e0
+# %% ../nbs/02a_a_pretraining_photos.ipynb #0eb198c4
 def write_photos(
     rooms:Sequence[str|Path], # .npz of `wall_rooms --lights`
     folder:str|Path, # a .npz for each room is written here
@@ -117,9 +117,7 @@ def write_photos(
         room = read_deep_room(path)
         photos = [draw_photo(room, np.random.default_rng([seed, int(path.stem), k]), resolution, smallest=smallest) for k in range(each)]
         arrays = {name: np.stack([getattr(photo, name) for photo in photos]) for name in ('image', 'wall', 'disparity', 'kind')}
-        unfinished = file.with_name(f'.{file.stem}.{os.getpid()}.npz') # two processes may draw the same room
-        np.savez(unfinished, **arrays | dict(disparity=arrays['disparity'].astype(np.float16), grain=room.grain))
-        os.replace(unfinished, file)
+        with whole_file(file) as unfinished: np.savez(unfinished, **arrays | dict(disparity=arrays['disparity'].astype(np.float16), grain=room.grain))
     return folder
 
 # %% ../nbs/02a_a_pretraining_photos.ipynb #febc12bd

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEVEL', 'guess_latents', 'stage_pictures', 'write_sheet', 'plot_losses', 'read_losses']
 
-# %% ../nbs/02a_d_pretraining_pictures.ipynb #b68193a0
+# %% ../nbs/02a_d_pretraining_pictures.ipynb #50564c14
 import json
 import os
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .autoencoder_stage import VaeStage
+from .photos import whole_file
 from .pretraining_stages import Denoising, DepthStage
 
 # %% ../nbs/02a_d_pretraining_pictures.ipynb #043d030b
@@ -63,7 +64,7 @@ def stage_pictures(
     decoded = _shown(vae.decode(guess_latents(stage, batch)/vae.config.scaling_factor).sample)
     return [photo, photo*(1-hole) + hole, decoded]
 
-# %% ../nbs/02a_d_pretraining_pictures.ipynb #a99adcec
+# %% ../nbs/02a_d_pretraining_pictures.ipynb #07a5f87a
 def write_sheet(
     rows:Sequence[Tensor], # of `stage_pictures`
     path:str|Path, # .jpg file, replaced if it is there
@@ -71,11 +72,8 @@ def write_sheet(
     "Write rows of pictures as one."
     if not rows: raise ValueError('there are no pictures to write')
     sheet = torch.cat([torch.cat(list(row), -1) for row in rows], -2)
-    path = Path(path)
-    unfinished = path.with_name(f'.{path.stem}.unfinished{path.suffix}')
-    Image.fromarray((255*sheet.cpu()).round().byte().movedim(0, -1).numpy()).save(unfinished, quality=90)
-    os.replace(unfinished, path)
-    return path
+    with whole_file(path) as unfinished: Image.fromarray((255*sheet.cpu()).round().byte().movedim(0, -1).numpy()).save(unfinished, quality=90)
+    return Path(path)
 
 # %% ../nbs/02a_d_pretraining_pictures.ipynb #62c8edc0
 def plot_losses(

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['sample_photos', 'draw_selection', 'before_after', 'RepaintSession']
 
-# %% ../nbs/06_c_repaint_session.ipynb #c1bc768b
-import json
+# %% ../nbs/06_c_repaint_session.ipynb #51c639e9
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,20 +14,19 @@ from PIL import Image, ImageDraw
 
 from .color_reference import sample_rooms
 from .command_line import output_paths
+from .imagefolder import read_metadata
 from .inference import Repaint, WallPainter
 from .photos import PhotoError, check_output, read_mask, read_photo, write_image
 from .validation_grid import create_segment_overlay
 from .wall_outlines import brush_mask, edit_mask, refine_mask, segment_walls
 
-# %% ../nbs/06_c_repaint_session.ipynb #50ff4277
+# %% ../nbs/06_c_repaint_session.ipynb #5685660b
 def sample_photos() -> dict[str,tuple[Path, Path]]: # 'room 29, plain': (photo, mask)
     "A photo and its mask for each of the packaged sample rooms."
     found = {}
     for split in ('validation', 'train'):
-        folder = sample_rooms(split)
-        for line in (folder/'metadata.jsonl').read_text(encoding='utf-8').splitlines():
-            row = json.loads(line)
-            found.setdefault(f"room {row['room']}, {row['kind']}", (folder/row['file_name'], folder/row['mask_file_name']))
+        for row in read_metadata(sample_rooms().parent, split):
+            found.setdefault(f"room {row.columns['room']}, {row.columns['kind']}", (row.image, row.mask))
     return found
 
 # %% ../nbs/06_c_repaint_session.ipynb #774f052b

@@ -224,18 +224,19 @@ def save(self:RepaintStudio) -> str: # what to say
     "Write the repainted photos and the mask."
     return 'saved ' + ', '.join(path.name for path in self.session.save(self.folder/self.file.value))
 
-# %% ../nbs/06_e_repaint_studio.ipynb #02b48137
+# %% ../nbs/06_e_repaint_studio.ipynb #92fe610f
 def studio_notebook(
-    folder, # where *save* writes
+    folder, # where *save* writes; it must be there
     bundle:str|None=None, # models: a folder or 'sd15'
 ) -> dict: # a notebook, in JSON's types
     "The page's notebook: one cell."
+    if not Path(folder).is_dir(): raise ValueError(f'there is no folder {folder}: make it first, or name another')
     code = f'from wall_inpainting.repaint_studio import RepaintStudio\nRepaintStudio({bundle!r}, {str(Path(folder).resolve())!r})'
     cell = dict(cell_type='code', id='studio', metadata={}, execution_count=None, outputs=[], source=code)
     kernel = dict(name='python3', display_name='python3', language='python')
     return dict(cells=[cell], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
 
-# %% ../nbs/06_e_repaint_studio.ipynb #1608b23b
+# %% ../nbs/06_e_repaint_studio.ipynb #2eca91b7
 @call_parse
 def wall_studio(
     folder:str='.', # where *save* writes
@@ -244,11 +245,12 @@ def wall_studio(
     no_browser:bool=False, # do not open a browser
 ):
     "Outline and repaint walls in a browser."
-    if not Path(folder).is_dir(): raise SystemExit(f'wall_studio: there is no folder {folder}')
+    try: notebook = studio_notebook(folder, bundle)
+    except ValueError as error: raise SystemExit(f'wall_studio: {error}') from None
     try: _,voila = (import_module(name) for name in ('ipyevents', 'voila.app'))
     except ImportError as error: raise SystemExit(f"wall_studio: {error}; pip install 'wall_inpainting[studio]'") from None
     with tempfile.TemporaryDirectory() as place:
         page = Path(place)/'wall studio.ipynb'
-        page.write_text(json.dumps(studio_notebook(folder, bundle)), encoding='utf-8')
+        page.write_text(json.dumps(notebook), encoding='utf-8')
         options = ['--no-browser'] if no_browser else []
         voila.main([str(page), f'--port={port}', '--Voila.ip=127.0.0.1', *options]) # in this process: whoever ends it ends the page

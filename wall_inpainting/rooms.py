@@ -6,9 +6,8 @@
 __all__ = ['RoomSettings', 'render_numbered', 'three_coats', 'write_room', 'parse_numbers', 'write_rooms', 'save_render',
            'load_render', 'two_coats', 'write_lights', 'wall_rooms']
 
-# %% ../nbs/01a_rooms.ipynb #f11bfb7d
+# %% ../nbs/01a_rooms.ipynb #bbdf6da7
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from tqdm import tqdm
 from .color_reference import linear_to_srgb
 from .interiors import make_room
 from .path_tracing import Render, choose_gain, develop, render_room
+from .photos import whole_file
 from .surfaces import paint_card
 from .wall_coats import Unrolled, draw_coat
 
@@ -65,11 +65,9 @@ def three_coats(
     paints = [paint.tolist() for paint in paints]
     return ([] if coat is None else [coat]), {'kind': kind, 'paints': paints if coat is None else [None, *paints[1:]]}
 
-# %% ../nbs/01a_rooms.ipynb #ff6cb4dd
+# %% ../nbs/01a_rooms.ipynb #c5a4527a
 def _replacing(path, write): # written beside its place, then moved into it
-    unfinished = path.with_name(f'.{path.name}.unfinished')
-    with open(unfinished, 'wb') as file: write(file)
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished, open(unfinished, 'wb') as file: write(file)
 
 def _png(image):
     def write(file): image.save(file, 'PNG', optimize=True) # no time, no names: the same bytes on every machine

@@ -5,23 +5,25 @@
 # %% auto #0
 __all__ = ['lay_out', 'stage_at', 'plot_flow', 'tensor_picture']
 
-# %% ../nbs/06_d_shape_pictures.ipynb #5de05653
+# %% ../nbs/06_d_shape_pictures.ipynb #e0f2dbd1
 from functools import cache
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .flow_recording import Flow, describe_value, short_count
+from .validation_grid import label_font
 
-# %% ../nbs/06_d_shape_pictures.ipynb #44700099
+# %% ../nbs/06_d_shape_pictures.ipynb #012cd711
 _CARD,_GAP,_TOP,_LINE,_SPACE = 2.15,.55,.44,.34,.26 # inches: width of a card, between columns, head of a card, a tensor, between cards
 
 def lay_out(
     flow:Flow, # as recorded
 ) -> dict[str, tuple[float, float, float, float]]: # stage: left, top, width, height; inches, y down
     "Where the card of each stage is drawn."
+    if not flow.stages: raise ValueError(f'nothing was recorded in the flow {flow.name!r}: a drawing needs at least one stage')
     columns = {}
     for stage in flow.stages: columns.setdefault(stage.column, []).append(stage)
     heights = {stage.name: _TOP+_LINE*max(1, len(stage.made)) for stage in flow.stages}
@@ -106,7 +108,7 @@ def plot_flow(
     plt.close(fig)
     return fig
 
-# %% ../nbs/06_d_shape_pictures.ipynb #4ea8cbf9
+# %% ../nbs/06_d_shape_pictures.ipynb #b537172a
 @cache
 def _palette(name):
     from matplotlib import colormaps
@@ -129,10 +131,8 @@ def _tile(pictures, side, columns, gap=6):
 
 def _card(text):
     "Words in place of a picture"
-    from matplotlib import font_manager
-    from PIL import ImageDraw, ImageFont
     card = Image.new('RGB', (640, 44), '#f2f2f2')
-    ImageDraw.Draw(card).text((14, 13), text, '#444444', ImageFont.truetype(font_manager.findfont('DejaVu Sans'), 14))
+    ImageDraw.Draw(card).text((14, 13), text, '#444444', label_font(14))
     return card
 
 # %% ../nbs/06_d_shape_pictures.ipynb #bd8106bb

@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['spec_repaint', 'validate_sample', 'store_sample', 'restore_sample', 'Run', 'read_run', 'validate']
 
-# %% ../nbs/03b_validation.ipynb #06f95a78
+# %% ../nbs/03b_validation.ipynb #ccf2aa21
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from time import perf_counter
 
 from PIL import Image
 
+from .photos import whole_file
 from .validation_grid import (ValidationSample, ValidationVisualizer, read_validation_sample, sample_name, sample_record,
                                              write_json)
 from .validation_metrics import compute_color_fidelity_metrics
@@ -61,7 +61,7 @@ def validate_sample(
 
 def _reason(error): return ' '.join(f'{type(error).__name__}: {error}'.split())
 
-# %% ../nbs/03b_validation.ipynb #bbd47b56
+# %% ../nbs/03b_validation.ipynb #1f334d22
 def _stem(folder, sample): return Path(folder)/'samples'/f'{sample.index:04d}'
 
 def store_sample(
@@ -75,8 +75,7 @@ def store_sample(
         file = stem.with_name(f'{stem.name}{ending}.png')
         file.unlink(missing_ok=True)
         if image is None: continue
-        image.save(unfinished := file.with_suffix('.part'), 'PNG')
-        os.replace(unfinished, file)
+        with whole_file(file) as unfinished: image.save(unfinished)
     write_json(sample_record(sample), stem.with_suffix('.json'))
 
 def restore_sample(

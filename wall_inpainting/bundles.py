@@ -6,13 +6,14 @@
 __all__ = ['BUNDLES', 'PARTS', 'SCHEDULERS', 'Source', 'BundleSource', 'BundleError', 'fetch_files', 'twin', 'Part', 'Bundle',
            'load_bundle', 'write_tiny_bundle']
 
-# %% ../nbs/01b_bundles.ipynb #e293c767
+# %% ../nbs/01b_bundles.ipynb #4f7b5c62
 import copy
 import json
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from importlib.resources import files
 from pathlib import Path
 
 import diffusers
@@ -37,7 +38,7 @@ class Source:
     repo: str | Path            # a str is a hub id, a Path a folder laid out like the repository
     revision: str | None = None # commit, tag or branch on the hub; None: its main branch
 
-# %% ../nbs/01b_bundles.ipynb #dc4819b0
+# %% ../nbs/01b_bundles.ipynb #8647ba4c
 @dataclass(frozen=True)
 class BundleSource:
     "The four repositories of a bundle"
@@ -47,7 +48,10 @@ class BundleSource:
     ip_adapter: Source          # adapters and their image encoder
     depth: Source
 
-BUNDLES = {'sd15': BundleSource('sd15', # what `load_bundle` knows by name
+def _packaged(name): # a bundle that comes with the package
+    return BundleSource(name, *(Source(Path(str(files('wall_inpainting')/'data'/name/part))) for part in ('inpainting', 'controlnet', 'ip_adapter', 'depth')))
+
+BUNDLES = {'tiny': _packaged('tiny'), 'sd15': BundleSource('sd15', # what `load_bundle` knows by name
     inpainting=Source('stable-diffusion-v1-5/stable-diffusion-inpainting', '8a4288a76071f7280aedbdb3253bdb9e9d5d84bb'),
     controlnet=Source('lllyasviel/control_v11f1p_sd15_depth', '539f99181d33db39cf1af2e517cd8056785f0a87'),
     ip_adapter=Source('h94/IP-Adapter', '018e402774aeeddd60609b4ecdb7e298259dc729'),
@@ -223,15 +227,15 @@ def fetch(self:Bundle,
     if problems: raise BundleError('\n'.join(map(str, problems))) from problems[0] # a line for each repository, so that one round of downloads is enough
     return found
 
-# %% ../nbs/01b_bundles.ipynb #8382cf34
+# %% ../nbs/01b_bundles.ipynb #12069254
 def load_bundle(
-    source:str|Path|BundleSource,  # 'sd15', a folder as `save_bundle` writes it, or repositories of your own
+    source:str|Path|BundleSource='tiny', # 'tiny', 'sd15', a folder as `save_bundle` writes it, or repositories of your own
     device:str|torch.device='cpu', # 'cpu', 'cuda', 'mps'
     dtype:torch.dtype|None=None,   # of all networks but the depth estimator; None: float16 on CUDA, else float32
     revision:str|None=None,        # one for all four repositories of the hub, such as 'main'; None: the pinned ones
     ip_adapter:str='plus',         # 'plus' (16 image tokens) or 'plain' (4)
 ) -> Bundle:                       # has read nothing yet
-    "A bundle by its name on the hub, or from a folder"
+    "A bundle by its name, or from a folder"
     names = ('inpainting', 'controlnet', 'ip_adapter', 'depth')
     if source in BUNDLES: source = BUNDLES[source]
     if not isinstance(source, BundleSource):

@@ -89,7 +89,7 @@ def _write(repaints, photo, paths, overwrite):
         sheet = side_by_side([photo.image, repaints[0].mask, *(repaint.image for repaint in repaints)])
         print(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite))
 
-# %% ../nbs/04a_command_line.ipynb #9ac16294
+# %% ../nbs/04a_command_line.ipynb #db7cf387
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
 _ENGINE = Param('default: diffusion with a bundle, else light', str, choices=list(ENGINES))
 _SETTINGS = Param('recipe for diffusion', str, choices=list(RECIPES))
@@ -103,7 +103,7 @@ def wall_repaint(
     palette:str=None, # several paints, separated by commas
     reference:str=None, # picture of a paint or a texture, in place of a colour
     out:str='wall_repaint.png', # file to write: .png, .tif and .webp keep every pixel outside the wall, .jpg does not
-    bundle:str=None, # models: a folder or 'sd15'
+    bundle:str=None, # models for diffusion: 'tiny', which comes with the package, 'sd15' or a folder
     lora:str=None, # LoRA weights: a .safetensors file or its folder
     engine:_ENGINE=None,
     settings:_SETTINGS='faithful',
@@ -115,7 +115,7 @@ def wall_repaint(
 ):
     "Repaint a wall in a photograph: the colour you name, the room's own light, nothing touched outside the mask."
     with user_errors('wall_repaint', ValueError): # all that can be wrong with names, colours and files, before any long work
-        if settings == 'spec' and (engine not in (None, 'diffusion') or not bundle): raise ValueError('--settings spec needs --bundle and engine diffusion')
+        if settings == 'spec' and (engine or ('diffusion' if bundle else 'light')) != 'diffusion': raise ValueError('--settings spec needs --engine diffusion')
         scene,wall = _read_scene(photo, mask)
         colors,texture = _read_paints(scene, photo is None, color, palette, reference)
         paths = [check_output(path, overwrite, scene) for path in output_paths(out, colors if palette else (), compare)]

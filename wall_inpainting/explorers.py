@@ -24,7 +24,7 @@ from .validation_metrics import METRICS
 # `shape_flow` and `shape_pictures` are imported by `ShapeFlow` alone: torch and diffusers take seconds.
 _all_ = ['RepaintStudio'] # built in another notebook, looked for in this one
 
-# %% ../nbs/06_explorers.ipynb #3119e8b3
+# %% ../nbs/06_explorers.ipynb #ef20270b
 def _slider(text, low, high, value=0., step=1.):
     kind,format = (widgets.IntSlider,'d') if isinstance(value, int) else (widgets.FloatSlider,'.1f' if step < 1 else '.0f')
     return kind(value, min=low, max=high, step=step, description=text, continuous_update=False, readout_format=format)
@@ -44,7 +44,7 @@ class ShapeFlow(Explorer):
         pipeline:str='training', # 'training', 'validation', 'inference' or 'ip_adapter', at the start
         bundle:str='tiny', # 'tiny' or 'sd15', at the start
         stage:str|None=None, # its name, at the start; None: the first
-        folder:str='tiny', # whose weights are run for values: a bundle's folder, or 'tiny' for random ones
+        folder:str='tiny', # whose weights are run for values: a bundle's folder, or 'tiny' for the package's
     ):
         from wall_inpainting.shape_flow import PIPELINES, FlowSettings
         FlowSettings(pipeline) # or an error that says which there are

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENGINES', 'Repaint', 'Scene', 'WallPainter', 'SPEC', 'FAITHFUL', 'Settings']
 
-# %% ../nbs/04_inference.ipynb #e02fe9ad
+# %% ../nbs/04_inference.ipynb #5fb93e18
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .color_reference import as_mask, color_to_hex, wall_median
-from .compositing import Frame, add_material, frame_photo, frame_wall, material_change, side_by_side
+from .compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
 from .photos import check_mask, check_size
 from .recipes import FAITHFUL, SPEC, Paint, Settings, draw_seed, mix_paint, pipeline_arguments, shared_control
 
@@ -104,19 +104,21 @@ def _timed(timings, stage):
     yield
     timings[stage] = timings.get(stage, 0) + perf_counter() - start
 
-# %% ../nbs/04_inference.ipynb #c7408391
+# %% ../nbs/04_inference.ipynb #a7baccb8
 ENGINES = ('light', 'recolor', 'diffusion')
 
-def _recolorer(name):
-    "What paints a wall in its own light: called with a photo, a mask, a colour and the meaning of the colour"
-    if name == 'recolor': from wall_inpainting.color_reference import recolor as paint
-    else: from wall_inpainting.light import repaint_wall as paint
-    return paint
+def _recolor(name, image, mask, color, light):
+    "The wall in its own light, and where a pattern hid its material, [H,W] in [0,1]; the formula does not know where"
+    from wall_inpainting.color_reference import paint_target, recolor
+    if name == 'recolor': return recolor(image, mask, color, light),None
+    from wall_inpainting.light import light_shading
+    shading,pattern = light_shading(image, mask, paint_target(image, mask, color, light))
+    return recolor(image, mask, color, light, shading),pattern
 
 class WallPainter:
     "Repaints the wall of a photo, in its own light alone or with a bundle of models"
     def __init__(self,
-        bundle=None, # Bundle, or a name or folder for `load_bundle`; None: no models
+        bundle=None, # Bundle, or a name or folder for `load_bundle`; None: 'tiny' for diffusion, else none
         engine:str|None=None, # one of ENGINES; None: 'diffusion' with a bundle, else 'light'
         lora=None, # LoRA weights for the UNet: a .safetensors file or its folder
         device:str|None=None, # where a bundle is loaded; None: 'cuda' where there is one, else 'cpu'
@@ -124,16 +126,20 @@ class WallPainter:
     ):
         engine = engine or ('light' if bundle is None else 'diffusion')
         if engine not in ENGINES: raise ValueError(f'engine must be one of {ENGINES}, not {engine!r}')
-        if engine == 'diffusion' and bundle is None: raise ValueError("engine 'diffusion' needs a bundle: a folder or 'sd15'")
-        if engine != 'diffusion' and lora is not None: raise ValueError("a LoRA needs engine 'diffusion' and a bundle")
-        if engine == 'diffusion' and isinstance(bundle, (str, Path)):
+        if engine != 'diffusion' and lora is not None: raise ValueError("a LoRA needs engine 'diffusion'")
+        if engine == 'diffusion' and isinstance(bundle := bundle or 'tiny', (str, Path)):
             import torch
             from wall_inpainting.bundles import load_bundle
             bundle = load_bundle(bundle, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.bundle,self.engine,self.lora,self.progress = bundle,engine,lora,progress
 
+    batch = 1 # colours of a palette that are generated together
+
     @cached_property
     def _pipeline(self): return self.bundle.pipeline(lora=self.lora)
+
+    def _run(self, pipe, calls): # calls of the pipeline, which differ in start, reference and noise
+        with shared_control(pipe.controlnet): return [pipe(**call).images[0] for call in calls]
 
     def __repr__(self): return f'WallPainter(engine={self.engine!r})'
 
@@ -157,38 +163,39 @@ def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
             encodings = dict(zip(names, pipe.encode_prompt(settings.prompt, pipe.device, 1, settings.guidance > 1, settings.negative_prompt)))
     return replace(scene, frame=frame, depth=depth, encodings=encodings)
 
-# %% ../nbs/04_inference.ipynb #a74ec6e5
+# %% ../nbs/04_inference.ipynb #358511c3
 @patch
-def _generate(self:WallPainter, scene, start, reference):
-    "One run of diffusers' own pipeline: what the model makes of the frame"
+def _generate(self:WallPainter, scene, starts, references):
+    "What the model makes of the frame, for each start and reference"
     import torch
-    settings,pipe = scene.settings,self._pipeline
+    settings,pipe,cut = scene.settings,self._pipeline,scene.frame.cut
     pipe.scheduler = self.bundle.make_scheduler(settings.scheduler)
     pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
-    pipe.set_progress_bar_config(disable=not self.progress or bool(scene.encodings), leave=False) # a palette has a bar of its own
-    cut = scene.frame.cut
-    arguments = pipeline_arguments(settings, cut(start), scene.framed_mask(), cut(scene.depth, Image.Resampling.BILINEAR), reference,
-                                   torch.Generator().manual_seed(scene.seed)) # on the CPU: the same noise on every device
-    if scene.encodings: arguments = {k: v for k,v in arguments.items() if 'prompt' not in k} | scene.encodings
-    with shared_control(pipe.controlnet): return pipe(**arguments).images[0]
+    pipe.set_progress_bar_config(disable=not self.progress or bool(scene.encodings) or len(starts) > 1, leave=False) # a palette has a bar of its own
+    mask,depth = scene.framed_mask(),cut(scene.depth, Image.Resampling.BILINEAR)
+    calls = [pipeline_arguments(settings, cut(start), mask, depth, reference, torch.Generator().manual_seed(scene.seed)) # on the CPU: the same noise on every device
+             for start,reference in zip(starts, references)]
+    if scene.encodings: calls = [{k: v for k,v in call.items() if 'prompt' not in k} | scene.encodings for call in calls]
+    return self._run(pipe, calls)
 
-# %% ../nbs/04_inference.ipynb #453279d1
+# %% ../nbs/04_inference.ipynb #ce24ee5c
 @patch
-def _paint(self:WallPainter, scene, paint):
-    "Repaint a scene in one colour"
-    settings,timings = scene.settings,dict(scene.timings)
-    image = scene.image
+def _paint(self:WallPainter, scene, paints):
+    "Repaint a scene in each of some colours"
+    settings,timings,images,patterns = scene.settings,{},[scene.image]*len(paints),[None]*len(paints)
     if settings.start == 'recolored' or settings.finish == 'material':
         base = settings.base if self.engine == 'diffusion' else self.engine
-        recolor = _recolorer(base)
-        with _timed(timings, base): image = recolor(scene.image, scene.mask, paint.color, settings.light)
+        with _timed(timings, base): images,patterns = zip(*(_recolor(base, scene.image, scene.mask, paint.color, settings.light) for paint in paints))
     if self.engine == 'diffusion':
-        with _timed(timings, 'diffusion'): generated = self._generate(scene, image if settings.start == 'recolored' else scene.image, paint.reference)
-        with _timed(timings, 'compositing'): image = _finish(scene, image, generated, paint)
+        starts = images if settings.start == 'recolored' else [scene.image]*len(paints)
+        with _timed(timings, 'diffusion'): pictures = self._generate(scene, starts, [paint.reference for paint in paints])
+        with _timed(timings, 'compositing'): images = [_finish(scene, *each) for each in zip(images, pictures, paints, patterns)]
     depth = scene.depth and scene.depth.resize(scene.image.size, Image.Resampling.BILINEAR)
-    return Repaint(image, scene.image, scene.mask, paint, settings, self.engine, scene.seed, depth, timings)
+    each = {stage: seconds/len(paints) for stage,seconds in timings.items()}
+    return [Repaint(image, scene.image, scene.mask, paint, settings, self.engine, scene.seed, depth, each if n else scene.timings | each)
+            for n,(image,paint) in enumerate(zip(images, paints))]
 
-def _finish(scene, recolored, generated, paint):
+def _finish(scene, recolored, generated, paint, pattern):
     "What the photo gets of the model's picture"
     settings,frame = scene.settings,scene.frame
     if settings.finish == 'picture':
@@ -197,9 +204,12 @@ def _finish(scene, recolored, generated, paint):
         image.paste(generated.resize((right-left, bottom-top), Image.Resampling.LANCZOS), (left, top))
         return image
     change = material_change(generated, frame.cut(recolored), scene.framed_mask(), settings.low_band, settings.feather, paint.texture)
+    if settings.material == 'covered' and pattern is not None and paint.texture is None: # elsewhere the wall has its own
+        covered = np.asarray(frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
+        change = cover_material(change, frame.cut(recolored), scene.framed_mask(), covered, settings.low_band)
     return add_material(recolored, scene.mask, frame, change, paint.color if settings.light == 'reference' else None)
 
-# %% ../nbs/04_inference.ipynb #744b0e29
+# %% ../nbs/04_inference.ipynb #fc3a1184
 @patch
 def __call__(self:WallPainter,
     image:Image.Image, # RGB photo, 16 px a side to 110 megapixels
@@ -212,9 +222,9 @@ def __call__(self:WallPainter,
     "Repaint the wall of a photo."
     seed = draw_seed(generator)
     paint = mix_paint(color, reference, settings, self.engine, seed) # a wrong colour is found before the depth map is made
-    return self._paint(self._set_scene(image, mask, settings, seed), paint)
+    return self._paint(self._set_scene(image, mask, settings, seed), [paint])[0]
 
-# %% ../nbs/04_inference.ipynb #9123c073
+# %% ../nbs/04_inference.ipynb #a9a41a99
 @patch
 def palette(self:WallPainter,
     image:Image.Image, # RGB photo, 16 px a side to 110 megapixels
@@ -228,9 +238,9 @@ def palette(self:WallPainter,
     if isinstance(colors, str) or not len(colors): raise ValueError(f'colors must be a list of at least one, not {colors!r}')
     seed = draw_seed(generator)
     paints = [mix_paint(color, None, settings, self.engine, seed) for color in colors]
-    scene = self._set_scene(image, mask, settings, seed, share=True)
+    scene = self._set_scene(image, mask, settings, seed, share=self.batch == 1) # a batch encodes its prompts itself
     repaints = []
-    for paint in tqdm(paints, desc='colours', disable=not self.progress):
-        repaints.append(self._paint(scene, paint))
+    for start in tqdm(range(0, len(paints), self.batch), desc='colours' if self.batch == 1 else 'batches', disable=not self.progress):
+        repaints += self._paint(scene, paints[start:start+self.batch])
         scene = replace(scene, timings={}) # shared work is counted once
     return repaints

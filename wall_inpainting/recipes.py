@@ -17,9 +17,9 @@ from PIL import Image
 
 from .color_reference import create_solid_color_reference, extract_dominant_color, parse_color
 
-# %% ../nbs/01d_recipes.ipynb #3befebec
+# %% ../nbs/01d_recipes.ipynb #492c9c7b
 NEGATIVE_PROMPT = 'blurry, low quality, distorted, artifacts, text, watermark, furniture, pictures'
-_CHOICES = dict(frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=('reference', 'scene'), base=('light', 'recolor'))
+_CHOICES = dict(frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=('reference', 'scene'), base=('light', 'recolor'), material=('covered', 'everywhere'))
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,6 +38,7 @@ class Settings:
     scheduler: str | None = None  # 'dpm' or 'ddim'; None: the bundle's own kind
     light: str = 'reference'      # 'reference': the wall's median is the colour; 'scene': the room's light tints the paint
     base: str = 'light'           # what recolours the wall: the 'light' network, or the formula, 'recolor'
+    material: str = 'covered'     # where the model's material goes: 'covered', where a pattern hid the wall's own; 'everywhere'
     context: float = .25          # around the wall, of its longer side
     low_band: float = 1/32        # sigma between light and material, of the frame's size
     feather: float = 1/100        # over which material fades in at the mask's edge, of the frame's size

@@ -28,7 +28,7 @@ from .training_recipes import add_lora
 from .validation_grid import ValidationSample, ValidationVisualizer
 from .validation_metrics import compute_color_fidelity_metrics, dominant_color_to_pil, mask_tensor_to_pil, tensor_to_pil
 
-# %% ../nbs/06_d_shape_flow.ipynb #92522046
+# %% ../nbs/06_d_shape_flow.ipynb #2db68795
 @dataclass(frozen=True, eq=False)
 class FlowModels:
     "The networks that a flow runs through"
@@ -61,13 +61,14 @@ def _bundle_models(bundle):
 
 @lru_cache(4)
 def flow_models(
-    bundle:str='tiny', # 'tiny': random weights; 'sd15': full size, no values; or a bundle's folder
+    bundle:str='tiny', # 'tiny': the package's; 'sd15': full size, no values; or a bundle's folder
     ip_adapter:str='plus', # 'plus' or 'plain'
 ) -> FlowModels: # kept for the next call
     "Build or read the networks of a flow."
     if bundle == 'sd15': return _meta_models(ip_adapter)
-    if bundle != 'tiny': return _bundle_models(load_bundle(bundle, ip_adapter=ip_adapter))
-    with tempfile.TemporaryDirectory() as folder: return _bundle_models(load_bundle(write_tiny_bundle(folder), ip_adapter=ip_adapter))
+    if bundle != 'tiny' or ip_adapter == 'plus': return _bundle_models(load_bundle(bundle, ip_adapter=ip_adapter))
+    with tempfile.TemporaryDirectory() as folder: # nobody has trained a plain one of this size: random weights
+        return _bundle_models(load_bundle(write_tiny_bundle(folder), ip_adapter=ip_adapter))
 
 # %% ../nbs/06_d_shape_flow.ipynb #d005d397
 def _begin(flow, models, batch, guided=False):
@@ -240,14 +241,14 @@ def validation_flow(
         if known: made['grid'] = ValidationVisualizer().create_grid([ValidationSample('sample', 0, source, mask, batch['dominant_colors'][0].numpy(), output=flow.made['output_image'], metrics=flow.made['metrics'])])[0]
     return flow
 
-# %% ../nbs/06_d_shape_flow.ipynb #9355b498
+# %% ../nbs/06_d_shape_flow.ipynb #52fb38e1
 PIPELINES = dict(training=training_flow, validation=validation_flow, inference=inference_flow, ip_adapter=attention_flow)
 
 @dataclass(frozen=True)
 class FlowSettings:
     "What to record"
     pipeline: str = 'training' # one of PIPELINES
-    bundle: str = 'tiny'       # 'tiny': values, random weights; 'sd15': full size, no values; or a bundle's folder
+    bundle: str = 'tiny'       # 'tiny': values, the package's weights; 'sd15': full size, no values; or a bundle's folder
     ip_adapter: str = 'plus'   # 'plus' or 'plain'
     batch: int = 2             # samples
     resolution: int = 128      # px a side, a multiple of 64

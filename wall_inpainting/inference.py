@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['ENGINES', 'Repaint', 'Scene', 'WallPainter', 'SPEC', 'FAITHFUL', 'Settings']
 
-# %% ../nbs/04_inference.ipynb #5fb93e18
+# %% ../nbs/04_inference.ipynb #583a3ca6
+import gc
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -89,7 +90,7 @@ def framed_mask(self:Scene) -> Image.Image: # L, 0 or 255, of the frame's size
     mask = np.asarray(self.frame.cut(self.mask, Image.Resampling.BOX))
     return Image.fromarray((mask >= min(128, mask.max())).astype(np.uint8)*255) # a wall thinner than a pixel stays
 
-# %% ../nbs/04_inference.ipynb #1c546aca
+# %% ../nbs/04_inference.ipynb #28fbfa75
 def _estimate_depth(bundle, image, settings):
     "A depth map of the whole photo: of the specification's square, or of a copy of at most twice the resolution"
     side = bundle.resolution
@@ -99,12 +100,21 @@ def _estimate_depth(bundle, image, settings):
     return bundle.estimate_depth(smaller)
 
 @contextmanager
+def _collecting_nothing():
+    "Without the garbage collector, which looks through thousands of modules while they are imported: a second of a cold start"
+    collecting = gc.isenabled()
+    gc.disable()
+    try: yield
+    finally:
+        if collecting: gc.enable()
+
+@contextmanager
 def _timed(timings, stage):
     start = perf_counter()
     yield
     timings[stage] = timings.get(stage, 0) + perf_counter() - start
 
-# %% ../nbs/04_inference.ipynb #a7baccb8
+# %% ../nbs/04_inference.ipynb #1cd24bc4
 ENGINES = ('light', 'recolor', 'diffusion')
 
 def _recolor(name, image, mask, color, light):
@@ -128,9 +138,10 @@ class WallPainter:
         if engine not in ENGINES: raise ValueError(f'engine must be one of {ENGINES}, not {engine!r}')
         if engine != 'diffusion' and lora is not None: raise ValueError("a LoRA needs engine 'diffusion'")
         if engine == 'diffusion' and isinstance(bundle := bundle or 'tiny', (str, Path)):
-            import torch
-            from wall_inpainting.bundles import load_bundle
-            bundle = load_bundle(bundle, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+            with _collecting_nothing():
+                import torch
+                from wall_inpainting.bundles import load_bundle
+                bundle = load_bundle(bundle, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.bundle,self.engine,self.lora,self.progress = bundle,engine,lora,progress
 
     batch = 1 # colours of a palette that are generated together
@@ -143,7 +154,7 @@ class WallPainter:
 
     def __repr__(self): return f'WallPainter(engine={self.engine!r})'
 
-# %% ../nbs/04_inference.ipynb #8fa1126a
+# %% ../nbs/04_inference.ipynb #09eaadcd
 @patch
 def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
     "Check the input and compute what does not depend on the colour"
@@ -154,7 +165,7 @@ def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
     if self.engine != 'diffusion': return scene
     resolution = self.bundle.resolution
     frame = frame_photo(image.size, resolution) if settings.frame == 'photo' else frame_wall(scene.mask, resolution, settings.context)
-    with _timed(scene.timings, 'load'): pipe,_ = self._pipeline,self.bundle.depth_estimator # read at their first use
+    with _timed(scene.timings, 'load'), _collecting_nothing(): pipe,_ = self._pipeline,self.bundle.depth_estimator # read at their first use
     with _timed(scene.timings, 'depth'): depth = _estimate_depth(self.bundle, image, settings)
     encodings = {}
     if share:

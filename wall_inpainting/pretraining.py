@@ -238,7 +238,7 @@ def pretrain(
     bar.close()
     return keep(run)
 
-# %% ../nbs/02a_pretraining.ipynb #3b698081
+# %% ../nbs/02a_pretraining.ipynb #a496c94e
 def assemble_bundle(
     out:str|Path, # folder of the bundle in the making
     folder:str|Path, # the bundle is written here
@@ -251,6 +251,7 @@ def assemble_bundle(
     models = read_learnt(out, make_models(sizes, seed), stages)
     adapter = models.pop('ip_adapter')
     trained = {name: json.loads((Path(out)/name/'training.json').read_text()) for name in stages}
+    for recipe in trained.values(): recipe.pop('sizes') # those of the bundle
     about = dict(name='tiny', weights='pretrained on path-traced rooms', seed=seed, sizes=asdict(sizes), training=trained)
     return save_bundle(folder, models, {'plus': adapter}, byte_tokenizer(), diffusers.PNDMScheduler(**SD15_SCHEDULE), about)
 

@@ -224,10 +224,10 @@ def save(self:RepaintStudio) -> str: # what to say
     "Write the repainted photos and the mask."
     return 'saved ' + ', '.join(path.name for path in self.session.save(self.folder/self.file.value))
 
-# %% ../nbs/06_e_repaint_studio.ipynb #92fe610f
+# %% ../nbs/06_e_repaint_studio.ipynb #26f8950d
 def studio_notebook(
     folder, # where *save* writes; it must be there
-    bundle:str|None=None, # models: a folder or 'sd15'
+    bundle:str|None=None, # models: 'tiny', 'sd15' or a folder
 ) -> dict: # a notebook, in JSON's types
     "The page's notebook: one cell."
     if not Path(folder).is_dir(): raise ValueError(f'there is no folder {folder}: make it first, or name another')
@@ -236,11 +236,11 @@ def studio_notebook(
     kernel = dict(name='python3', display_name='python3', language='python')
     return dict(cells=[cell], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
 
-# %% ../nbs/06_e_repaint_studio.ipynb #2eca91b7
+# %% ../nbs/06_e_repaint_studio.ipynb #da363638
 @call_parse
 def wall_studio(
     folder:str='.', # where *save* writes
-    bundle:str=None, # models for engine diffusion: a folder or 'sd15'
+    bundle:str=None, # models for engine diffusion: 'tiny', 'sd15' or a folder
     port:int=8866, # of the page, on this machine alone
     no_browser:bool=False, # do not open a browser
 ):

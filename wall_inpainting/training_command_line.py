@@ -72,11 +72,11 @@ def find_data(
     try: return Path(snapshot_download(str(data), repo_type='dataset'))
     except (HfHubHTTPError, OSError) as error: raise FileNotFoundError(f'{data} is no folder here, and the hub does not give it: {error}') from error
 
-# %% ../nbs/02_training_command_line.ipynb #60b695d3
+# %% ../nbs/02_training_command_line.ipynb #67abc31e
 def run_training(
     data:str|Path,             # folder with the split folders, or a data set of the hub
     out:str|Path,              # folder of the run
-    bundle:str,                # folder or 'sd15'
+    bundle:str,                # 'tiny', 'sd15' or a folder
     recipe:Recipe,             # what is in the loop
     settings:TrainingSettings, # how it is trained
     resume:bool=False,         # go on with the run in `out`
@@ -98,7 +98,7 @@ def run_training(
     show = sample_pictures(models, data, recipe, samples) if samples and state.is_main_process else None
     return train_lora(found, models, recipe, replace(settings, mixed_precision=precision), out, show)
 
-# %% ../nbs/02_training_command_line.ipynb #f56d8886
+# %% ../nbs/02_training_command_line.ipynb #2f262d7f
 _RECIPE = Param("original: the specification's; aligned: with all that inference has", str, choices=list(TRAINING_RECIPES))
 _PRECISION = Param('default: bf16 on a GPU that has it, else fp16; no on a CPU', str, choices=['no', 'fp16', 'bf16'])
 
@@ -108,7 +108,7 @@ def wall_train(
     out:str='wall_lora',               # folder of the run
     recipe:_RECIPE='aligned',
     resume:bool=False,                 # go on with the run in --out, from its newest checkpoint
-    bundle:str='sd15',                 # models: a folder or 'sd15'
+    bundle:str='sd15',                 # models: 'tiny', 'sd15' or a folder
     steps:int=TrainingSettings.steps,
     epochs:float=None,                 # passes over the data, in place of --steps
     batch:int=TrainingSettings.batch,  # samples that a GPU computes at once

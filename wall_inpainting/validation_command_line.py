@@ -41,11 +41,11 @@ def choose_repaint(
     if settings != 'faithful' and bundle is None: raise ValueError(f'settings {settings} need a bundle')
     return lambda image, mask, color: painter(image, mask, color, settings=RECIPES[settings], generator=np.random.default_rng(seed))
 
-# %% ../nbs/04b_validation_command_line.ipynb #181e6c8a
+# %% ../nbs/04b_validation_command_line.ipynb #ef6be4c0
 def run_validation(
     data, # folder that holds the split folders
     out, # folder of the run; a run that is there goes on
-    bundle:str|None=None, # folder or 'sd15'; None: `recolor`
+    bundle:str|None=None, # 'tiny', 'sd15' or a folder; None: `recolor`
     count:int=50, # at most so many samples
     split:str='validation', # name of the split's folder
     resolution:int|None=None, # px a side, a multiple of 8; None: the bundle's, or the data set's own
@@ -78,7 +78,7 @@ def write_comparison(
     plot_comparison(differences).savefig(out)
     return table
 
-# %% ../nbs/04b_validation_command_line.ipynb #c832b511
+# %% ../nbs/04b_validation_command_line.ipynb #762ec31c
 _DATA = Param('folder with the split folders; without one, the bundled sample rooms', str, opt=False, nargs='?')
 _COMPARE = Param('compare finished runs with the first of them, instead of running', str, nargs='+')
 _SETTINGS = Param("faithful, spec: the painter's recipes; validation: the specification's validation pipeline", str, choices=list(VALIDATED))
@@ -88,7 +88,7 @@ def wall_validate(
     data:_DATA=None,
     compare:_COMPARE=None,
     out:str='wall_validate', # folder of the run, which goes on if it is there; with --compare, the picture's name
-    bundle:str=None, # models: a folder or 'sd15'; default: recolor, which needs none
+    bundle:str=None, # models: 'tiny', 'sd15' or a folder; default: recolor, which needs none
     lora:str=None, # LoRA weights: a .safetensors file or its folder
     settings:_SETTINGS='faithful',
     split:str='validation', # name of the split's folder

@@ -52,6 +52,17 @@ def make_painters(bundle, lit) -> dict:
     return painters | ({'lit': LitPainter(lit, progress=False)} if lit else {})
 
 
+def milliseconds(call) -> float:
+    "Median of seven calls, after one"
+    times = []
+    with torch.inference_mode():
+        for _ in range(8):
+            start = time.perf_counter()
+            call()
+            times.append(1000*(time.perf_counter()-start))
+    return round(statistics.median(times[1:]), 1)
+
+
 def parts(bundle) -> dict:
     "Parameters of each network, and milliseconds of one call on one thread at the bundle's resolution"
     side, cells = bundle.resolution, bundle.resolution//8
@@ -63,14 +74,8 @@ def parts(bundle) -> dict:
     threads, table = torch.get_num_threads(), {}
     torch.set_num_threads(1)
     for name, call in calls.items():
-        times = []
-        with torch.inference_mode():
-            for _ in range(8):
-                start = time.perf_counter()
-                call()
-                times.append(1000*(time.perf_counter()-start))
         module = getattr(bundle, name)
-        table[name] = dict(parameters=sum(p.numel() for p in getattr(module, 'model', module).parameters()), milliseconds=round(statistics.median(times[1:]), 2))
+        table[name] = dict(parameters=sum(p.numel() for p in getattr(module, 'model', module).parameters()), milliseconds=milliseconds(call))
     torch.set_num_threads(threads)
     return table
 

@@ -8,11 +8,11 @@ import argparse
 import json
 import platform
 import statistics
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from pretraining import milliseconds
 
 from wall_inpainting.photos import whole_file
 from wall_inpainting.pretraining import RECIPES, SIZES, make_models, pretrain, read_learnt
@@ -22,17 +22,6 @@ from wall_inpainting.pretraining_stages import Denoising, LatentPhotos
 
 TRIED = {'vae': [dict(vae_channels=channels) for channels in ((8, 16, 32, 64), SIZES.vae_channels, (24, 48, 96, 160))],
          'unet': [dict(unet_channels=channels) for channels in ((32, 48, 64, 64), SIZES.unet_channels, (48, 96, 128, 128))]}
-
-
-def milliseconds(call) -> float:
-    "Median of seven calls, after one"
-    times = []
-    with torch.inference_mode():
-        for _ in range(8):
-            start = time.perf_counter()
-            call()
-            times.append(1000*(time.perf_counter()-start))
-    return round(statistics.median(times[1:]), 1)
 
 
 def vae_row(models: dict, photos: Photos) -> dict:

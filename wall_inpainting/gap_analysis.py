@@ -39,7 +39,7 @@ def plot_gap(
     for axis in axes.values(): axis.spines[['top', 'right']].set_visible(False); axis.tick_params(labelsize=8)
     return figure
 
-# %% ../nbs/05_gap_analysis.ipynb #cd2dc416
+# %% ../nbs/05_gap_analysis.ipynb #86c7c0ea
 def compare_recipes(
     data:str|Path,     # folder with the split folders train and validation
     bundle:Bundle,
@@ -48,9 +48,10 @@ def compare_recipes(
     progress:bool=True, # show a bar
 ) -> dict:             # in JSON's types, as in OUT/gap.json
     "Measure the gap on any photos with any bundle, and write gap.json, gap.jpg and gap.html"
-    results, out = run_gap(data, bundle, out, study, progress), Path(out)
+    comparison, out = open_comparison(data, bundle, study, out), Path(out)
+    results = run_gap(comparison, progress)
     shown = [name for name in ('base', 'original', 'aligned', 'pressed') if name in study.conditions] or study.conditions[:1]
-    sheet = gap_sheet(open_comparison(data, bundle, study, out), shown)
+    sheet = gap_sheet(comparison, shown)
     with whole_file(out/'gap.jpg') as unfinished: sheet.save(unfinished, quality=88)
     title = ', '.join(['Photo', 'reference', *(results['labels'][name] for name in shown), 'truth'])
     page = gap_page(results, {'In numbers': plot_gap(results), title: sheet})

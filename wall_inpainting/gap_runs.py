@@ -196,7 +196,7 @@ def run_condition(
                          seconds=round(float(np.median([sample.seconds for sample in done])), 3), metrics=metric_columns(done)))
     return runs
 
-# %% ../nbs/05_b_gap_runs.ipynb #6778b64a
+# %% ../nbs/05_b_gap_runs.ipynb #2225afa1
 def training_seconds(
     lora:Path, # folder of a run
 ) -> float:
@@ -205,21 +205,18 @@ def training_seconds(
     return sum(about['samples_a_step']/line['images_s'] for line in read_log(lora) if 'images_s' in line)
 
 def run_gap(
-    data:str|Path,     # folder with the split folders train and validation
-    bundle:Bundle,
-    out:str|Path,      # folder of the study; one that is there goes on
-    study:GapStudy=GapStudy(),
+    comparison:Comparison, # of `open_comparison`
     progress:bool=True, # show a bar
 ) -> dict:             # in JSON's types, as in OUT/gap.json
     "Train, repaint and measure everything that a study asks for"
-    comparison = open_comparison(data, bundle, study, out)
+    study = comparison.study
     grid = [(condition, seed) for seed in study.seeds for condition in study.conditions]
     runs = [run for condition, seed in tqdm(grid, 'conditions x seeds', disable=not progress) for run in run_condition(comparison, condition, seed)]
     seconds = [training_seconds(folder) for folder in sorted((comparison.out/'loras').glob('*_*'))]
     results = dict(study=comparison.about, versions=run_versions(), labels={name: GAP_LABELS[name] for name in study.conditions},
                    recipes={name: recipe and asdict(recipe) for name, recipe in GAP_RECIPES.items() if name in study.conditions},
-                   samples=[sample.name for sample in comparison.samples], claims=[asdict(claim) for claim in check_claims(bundle, data)],
-                   yardsticks=measure_yardsticks(comparison.samples, bundle), training_seconds=round(sum(seconds), 1), runs=runs)
+                   samples=[sample.name for sample in comparison.samples], claims=[asdict(claim) for claim in check_claims(comparison.bundle, comparison.data)],
+                   yardsticks=measure_yardsticks(comparison.samples, comparison.bundle), training_seconds=round(sum(seconds), 1), runs=runs)
     write_json(results, comparison.out/'gap.json')
     return results
 

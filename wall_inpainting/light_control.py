@@ -42,7 +42,7 @@ def light_picture(
     strength, warmth = light.mean(1, keepdim=True), light[:, :1]-light[:, 2:]
     return torch.cat([depth_picture(disparity)[:, :1], (.5+strength/4).clamp(0, 1), (.5+warmth/4).clamp(0, 1)], 1)
 
-# %% ../nbs/02a_c_light_control.ipynb #5deffe9a
+# %% ../nbs/02a_c_light_control.ipynb #1dcca12b
 class LitPhotos(LatentPhotos):
     "Photos with a hole each, encoded once, and their light."
     def __init__(self,
@@ -65,8 +65,8 @@ class LitPhotos(LatentPhotos):
         size:int=16, # photos
         seed:int=0,
     ): # as of `LatentPhotos`, and light [B,3,R,R]
-        numbers = np.random.default_rng([seed, step]).integers(len(self), size=size) # those of `LatentPhotos`
-        return super().batch(step, size, seed) | dict(light=torch.from_numpy(self.lights[numbers].astype(np.float32)))
+        batch = super().batch(step, size, seed)
+        return batch | dict(light=torch.from_numpy(self.lights[batch['number'].numpy()].astype(np.float32)))
 
 class LightControlStage(ControlStage):
     "A ControlNet learns to steer the frozen UNet by depth and light."

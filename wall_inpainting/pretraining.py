@@ -195,7 +195,7 @@ def make_models(
         silence_prompts(models['text_encoder'])
         return models | dict(ip_adapter=adapter_weights(models['unet'], models['image_encoder'], **configs['ip_adapter']))
 
-# %% ../nbs/02a_pretraining.ipynb #14dee605
+# %% ../nbs/02a_pretraining.ipynb #2d259504
 def pretrain(
     data:str|Path, # folder of `wall_rooms --lights`
     out:str|Path, # folder of the bundle in the making
@@ -210,7 +210,8 @@ def pretrain(
     folder.mkdir(parents=True, exist_ok=True)
     photos = Photos(write_photos(find_rooms(data)['train'], out/'photos', settings.each, sizes.resolution), settings.grain)
     recipe = json.loads(json.dumps(asdict(settings)))
-    if not (folder/'training.json').exists(): (folder/'training.json').write_text(json.dumps(recipe | {'photos': len(photos), 'sizes': asdict(sizes)}))
+    if not (folder/'training.json').exists():
+        with whole_file(folder/'training.json') as unfinished: unfinished.write_text(json.dumps(recipe | {'photos': len(photos), 'sizes': asdict(sizes)}))
     begun = json.loads((folder/'training.json').read_text())
     if other := [key for key in recipe if begun.get(key) != recipe[key]]:
         raise ValueError(f"{folder} was begun with other {', '.join(other)}: go on with the same, or choose another folder")

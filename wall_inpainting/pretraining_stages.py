@@ -6,7 +6,7 @@
 __all__ = ['CLIP_MEAN', 'CLIP_STD', 'STAGES', 'NEEDS', 'draw_hole', 'LatentPhotos', 'snr_weights', 'Denoising', 'prompt_pixels',
            'adapter_of', 'AdapterStage', 'depth_picture', 'ControlStage', 'aligned', 'DepthStage']
 
-# %% ../nbs/02a_b_pretraining_stages.ipynb #a4030631
+# %% ../nbs/02a_b_pretraining_stages.ipynb #2df478e2
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .architectures import SD15_SCHEDULE, load_adapter
 from .autoencoder_stage import VaeStage, edges
+from .photos import whole_file
 from .pretraining_photos import Photos
 
 # %% ../nbs/02a_b_pretraining_stages.ipynb #90fdc018
@@ -43,7 +44,7 @@ def draw_hole(
         cv2.polylines(hole, [points.astype(np.int32)], False, 1, int(g.integers(side//16+1, side//5)))
     return hole > 0
 
-# %% ../nbs/02a_b_pretraining_stages.ipynb #1d289fde
+# %% ../nbs/02a_b_pretraining_stages.ipynb #cc3941a6
 class LatentPhotos:
     "Photos with a hole each, encoded once."
     def __init__(self,
@@ -56,7 +57,8 @@ class LatentPhotos:
         if path and Path(path).exists(): self._read(np.load(path))
         else:
             self._encode(vae, seed)
-            if path: np.savez(path, mean=self.mean, std=self.std, masked=self.masked, hole=self.hole, scaling=self.scaling)
+            if path:
+                with whole_file(path) as unfinished: np.savez(unfinished, mean=self.mean, std=self.std, masked=self.masked, hole=self.hole, scaling=self.scaling)
 
     def _read(self, file):
         if len(file['mean']) != len(self.photos) or not np.isclose(file['scaling'], self.scaling): raise ValueError('these latents are of other photos or of another VAE: remove the file')
@@ -79,12 +81,12 @@ class LatentPhotos:
         step:int, # its number
         size:int=16, # photos
         seed:int=0,
-    ) -> dict[str, Tensor]: # mean, std, masked [B,4,h,w] scaled latents; hole [B,1,h,w] in {0,1}; photo, wall, disparity as of `Photos`
+    ) -> dict[str, Tensor]: # mean, std, masked [B,4,h,w] scaled latents; hole [B,1,h,w] in {0,1}; photo, wall, disparity, number as of `Photos`
         "The photos of a training step, drawn from all."
         numbers = np.random.default_rng([seed, step]).integers(len(self), size=size)
         def tensor(a): return torch.from_numpy(a[numbers].astype(np.float32))
         hole = F.interpolate(tensor(self.hole)[:, None], size=self.mean.shape[-2:]) # the nearest pixel, as in the pipeline
-        return dict(mean=tensor(self.mean)*self.scaling, std=tensor(self.std)*self.scaling, masked=tensor(self.masked)*self.scaling, hole=hole) | self.photos.take(numbers)
+        return dict(mean=tensor(self.mean)*self.scaling, std=tensor(self.std)*self.scaling, masked=tensor(self.masked)*self.scaling, hole=hole, number=torch.from_numpy(numbers)) | self.photos.take(numbers)
 
 # %% ../nbs/02a_b_pretraining_stages.ipynb #c41d6a79
 def snr_weights(

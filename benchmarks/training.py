@@ -1,46 +1,33 @@
-"""Speed and memory of LoRA training: `python benchmarks/training.py [--batch 4] [--accumulate 2] [--steps 2] [--runs 7]`.
+"""Training of a LoRA at each batch size, with and without checkpointing and compiling: `python benchmarks/training.py [--device cuda --bundle sd15-random]`.
 
-Loops that take turns in one process, on the sample rooms: (a) the one drawn in the specification, which reads photos,
+Loops take turns in one process, on the sample rooms, one batch a step: (a) the one drawn in the specification, which reads photos,
 encodes two pictures with the VAE and runs the text encoder at each step, and the same with its photos in memory;
 (b) the ORIGINAL recipe from the cache, which learns the same; (c) ALIGNED, with an IP-Adapter and a ControlNet besides.
-Peak memory is that of each loop alone in a process of its own.
-
-By default a bundle of small random networks on the CPU. With `--full --device cuda`, Stable Diffusion 1.5 in its full
-size, random weights too; `--peak 989` (TFLOP/s by the GPU's data sheet, here an H100's in bf16) adds its utilisation.
+Images a second, utilisation against a measured matrix product of the same precision, and the peak of memory of each loop in
+a process of its own, where the cache is there already.
 """
-import argparse
 import itertools
-import re
-import statistics
-import subprocess
+import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import diffusers
 import torch
 import torch.nn.functional as F
+from common import bundle_folder, count_flops, forget_peak, in_a_process, parse, peak_memory, product_ceiling, progress, save, speed_row, status, take_turns
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
 
-from wall_inpainting.architectures import (SD15_CONFIGS, SD15_SCHEDULE, adapter_weights, build_models, byte_tokenizer,
-                                           save_bundle, write_tiny_bundle)
+from wall_inpainting.architectures import quiet
 from wall_inpainting.bundles import load_bundle
 from wall_inpainting.color_reference import sample_rooms
 from wall_inpainting.dataset import WallInpaintingDataset, collate_fn
 from wall_inpainting.training_recipes import ALIGNED, ORIGINAL, add_lora, training_unet
 from wall_inpainting.training_steps import Run, TrainingSettings, make_accelerator, make_optimizer, open_data
 
-LOOPS = {'a': '(a) the specification, literally', 'a_memory': '(a) with its photos in memory', 'b': '(b) ORIGINAL, cached', 'c': '(c) ALIGNED, cached'}
-
-
-def write_full_bundle(folder: Path) -> Path:
-    "Stable Diffusion 1.5 and what goes with it, in full size, with random weights"
-    models = build_models(SD15_CONFIGS, device='cpu')
-    adapters = {kind: adapter_weights(models['unet'], models['image_encoder'], **SD15_CONFIGS['ip_adapter'], kind=kind) for kind in ('plus', 'plain')}
-    return save_bundle(folder, models, adapters, byte_tokenizer(), diffusers.PNDMScheduler(**SD15_SCHEDULE), dict(name='sd15-random'))
+LOOPS = ['a', 'a_memory', 'b', 'c']
+VARIANTS = {'plain': {}, 'checkpointing': dict(gradient_checkpointing=True), 'compiled': dict(compile=True)}
 
 
 def read_batches(bundle, settings, in_memory: bool):
@@ -88,76 +75,55 @@ def cached_loop(recipe, bundle, settings, accelerator, folder: Path) -> Callable
     return lambda: run.train_step(next(batches))['loss']
 
 
-def make_loop(name: str, bundle, settings, accelerator, folder: Path) -> Callable:
-    if name in 'bc': return cached_loop(dict(b=ORIGINAL, c=ALIGNED)[name], bundle, settings, accelerator, folder)
-    return literal_loop(bundle, settings, accelerator, in_memory=name == 'a_memory')
+def make_step(loop: str, variant: str, batch: int, bundle, args, folder: Path):
+    "A step of one loop, one batch a step, with its own LoRA and optimizer"
+    settings = TrainingSettings(steps=100_000, warmup=0, batch=batch, accumulate=1, variants=1, workers=0 if args.device == 'cpu' else 4, progress=False)
+    accelerator = make_accelerator(bundle, settings, folder)
+    if loop in ('a', 'a_memory'): return literal_loop(bundle, settings, accelerator, in_memory=loop == 'a_memory')
+    return cached_loop({'b': ORIGINAL, 'c': ALIGNED}[loop], bundle, replace(settings, **VARIANTS[variant]), accelerator, folder)
 
 
-def timed(step: Callable, steps: int, device) -> float:
-    "Seconds a step"
-    start = time.perf_counter()
-    for _ in range(steps): step()
-    if device.type == 'cuda': torch.cuda.synchronize()
-    return (time.perf_counter() - start)/steps
+def cases(args) -> list[tuple]:
+    "(loop, variant, batch)"
+    return [(loop, variant, batch) for batch in args.batches for loop in args.loops for variant in args.variants if loop in 'bc' or variant == 'plain']
 
 
-def status(key: str) -> float:
-    "VmHWM or VmRSS of this process, MB; Linux only"
-    return int(re.search(rf'{key}:\s+(\d+)', Path('/proc/self/status').read_text())[1])/1024
+def title(loop: str, variant: str, batch: int) -> str: return f'{loop}, {variant}, batch {batch}'
 
 
-def peak_memory(name: str, args, folder: Path) -> float:
-    "The most that a loop takes beside the libraries, MB; in a process where nothing else was read"
-    imported = status('VmRSS')
-    bundle, settings, accelerator = set_up(args, folder)
-    step = make_loop(name, bundle, settings, accelerator, folder)
-    if bundle.device.type == 'cpu': Path('/proc/self/clear_refs').write_text('5') # forget the peak of reading the weights
-    else: torch.cuda.reset_peak_memory_stats()
-    for _ in range(3): step()
-    return status('VmHWM') - imported if bundle.device.type == 'cpu' else torch.cuda.max_memory_allocated()/2**20
-
-
-def set_up(args, folder: Path):
-    "Bundle, settings and accelerator"
-    bundle = load_bundle(folder/'bundle', args.device)
-    workers = 0 if args.device == 'cpu' else 4 # on a CPU, reading takes its time from the networks either way
-    steps = args.steps*args.runs + 8 # with warm-up and counting
-    settings = TrainingSettings(steps=steps, warmup=0, batch=args.batch, accumulate=args.accumulate, variants=1, workers=workers, progress=False)
-    return bundle, settings, make_accelerator(bundle, settings, folder)
+def peak(args, folder: Path) -> dict:
+    "The peak of memory of one loop"
+    loop, variant, batch = args.memory_of
+    before = status('VmRSS')
+    step = make_step(loop, variant, int(batch), load_bundle(bundle_folder(args.bundle, args.device), args.device), args, folder)
+    forget_peak(args.device)
+    for _ in range(2): step()
+    return dict(memory_mb=peak_memory(before, args.device))
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--full', action='store_true', help='Stable Diffusion 1.5 in its full size')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--batch', type=int, default=4)
-    parser.add_argument('--accumulate', type=int, default=2, help='batches a step')
-    parser.add_argument('--steps', type=int, default=2, help='in each turn')
-    parser.add_argument('--runs', type=int, default=7, help='turns of each loop')
-    parser.add_argument('--peak', type=float, help="TFLOP/s by the GPU's data sheet")
-    parser.add_argument('--memory-of', nargs=2, help=argparse.SUPPRESS) # a loop and the folder of its bundle: the process of its own
-    args = parser.parse_args()
-    torch.manual_seed(0)
+    args = parse(__doc__, ('--batches', dict(type=int, nargs='*', default=[1, 4, 16])), ('--variants', dict(nargs='*', default=list(VARIANTS), choices=list(VARIANTS))),
+                 ('--loops', dict(nargs='*', default=LOOPS, choices=LOOPS)), ('--memory-of', dict(nargs=3)), ('--folder', dict(type=Path)))
+    if args.quick: args.batches, args.variants = [1], ['plain', 'checkpointing']
     if args.memory_of:
-        print(peak_memory(args.memory_of[0], args, Path(args.memory_of[1])))
+        with quiet(): print(json.dumps(peak(args, args.folder)))
         sys.exit()
-    with tempfile.TemporaryDirectory() as folder:
+    torch._dynamo.config.recompile_limit = 256 # all compiled loops share one budget of programs
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        (write_full_bundle if args.full else write_tiny_bundle)(folder/'bundle')
-        bundle, settings, accelerator = set_up(args, folder)
-        loops = {name: make_loop(name, bundle, settings, accelerator, folder) for name in LOOPS}
-        flops, seconds, images = {}, {name: [] for name in LOOPS}, args.batch*args.accumulate
-        for name, step in loops.items():
-            timed(step, 2, bundle.device) # warm-up
-            with FlopCounterMode(display=False) as counter: step()
-            flops[name] = counter.get_total_flops()/images
-        for _ in range(args.runs):
-            for name, step in loops.items(): seconds[name].append(timed(step, args.steps, bundle.device))
-        print(f'{bundle.source.name} at {bundle.resolution} px on {args.device}, {torch.get_num_threads()} threads, {accelerator.mixed_precision} mixed precision, '
-              f'{args.accumulate} batches of {args.batch} a step; medians of {args.runs} turns')
-        for name, title in LOOPS.items():
-            command = [sys.executable, __file__, *sys.argv[1:], '--memory-of', name, str(folder)]
-            memory = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-            rate, ratio = images/statistics.median(seconds[name]), statistics.median(a/b for a, b in zip(seconds['a'], seconds[name]))
-            use = f'  {flops[name]*rate/args.peak/1e12:5.0%} of the peak' if args.peak else ''
-            print(f'{title:34}{rate:8.2f} images/s{ratio:7.2f} x (a){memory:8.0f} MB{flops[name]/1e9:9.2f} GFLOP an image{use}', flush=True)
+        bundle = load_bundle(bundle_folder(args.bundle, args.device), args.device)
+        steps = {title(*case): make_step(*case, bundle, args, folder) for case in progress(cases(args), 'made')}
+        plain = {title(*case): case for case in cases(args) if case[1] == 'plain'}
+        flops = {name: count_flops(steps[name])/case[2] for name, case in plain.items()} # of an image; arithmetic done twice or fused counts once
+        precision = torch.bfloat16 if args.device.startswith('cuda') else torch.float32
+        ceiling, seconds, rows = product_ceiling(args.device, precision), take_turns(steps, args.runs, args.device), []
+        for loop, variant, batch in cases(args):
+            name = title(loop, variant, batch)
+            row = speed_row('training', name, seconds, title('a_memory', 'plain', batch), watch=loop in 'bc', loop=loop, variant=variant, batch=batch)
+            if 'seconds' in row: row['images_s'] = batch/row['seconds']
+            if 'seconds' in row and (count := flops.get(title(loop, 'plain', batch))): row |= dict(gflop=count/1e9, utilisation=count*row['images_s']/ceiling/1e12)
+            rows.append(row)
+        del steps
+        if args.device.startswith('cuda'): torch.cuda.empty_cache()
+        for row, _ in zip(rows, progress([row['name'] for row in rows], 'memory')): row |= in_a_process('--memory-of', row['loop'], row['variant'], str(row['batch']), '--folder', str(folder))
+    save('training', args, rows, bundle=Path(args.bundle).name, resolution=bundle.resolution, ceiling_tflops=ceiling, precision=str(precision).removeprefix('torch.'))

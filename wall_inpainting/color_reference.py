@@ -99,7 +99,7 @@ def apply_color_jitter(
         warnings.simplefilter('ignore', UserWarning)
         return np.round(lab2rgb(rgb2lab(parse_color(color)/255) + shift)*255).astype(np.uint8)
 
-# %% ../nbs/00_color_reference.ipynb #32d33c7f
+# %% ../nbs/00_color_reference.ipynb #1cb58598
 def create_solid_color_reference(
     color, # anything `parse_color` reads
     generator:np.random.Generator, # source of the noise
@@ -111,9 +111,10 @@ def create_solid_color_reference(
     width,height = size
     if min(size) < 1 or not noise_std >= 0: raise ValueError(f'size must be 1 px or more and noise_std 0 or more, not {size} and {noise_std}')
     rows = np.linspace(*gradient, height, dtype=np.float32)[:, None, None]
-    noise = generator.standard_normal((height, width, 3), dtype=np.float32) # half the time that 64 bits take
-    picture = parse_color(color)*rows + np.float32(noise_std)*noise
-    return Image.fromarray(np.round(picture).clip(0, 255).astype(np.uint8))
+    picture = generator.standard_normal((height, width, 3), dtype=np.float32) # half the time that 64 bits take
+    picture *= np.float32(noise_std)
+    picture += parse_color(color)*rows
+    return Image.fromarray(np.clip(np.round(picture, out=picture), 0, 255, out=picture).astype(np.uint8))
 
 # %% ../nbs/00_color_reference.ipynb #aa8ced57
 def bounce_light(
@@ -211,13 +212,14 @@ def noise_gain(
     slope = lambda light: float(linear_to_srgb(light@LUMINANCE)) + .055 # of the sRGB curve
     return max(1, slope(new)/slope(old))
 
-# %% ../nbs/00_color_reference.ipynb #a4f41d0d
+# %% ../nbs/00_color_reference.ipynb #c6b5339b
 def _anchor(shading, target):
     "The paint [3] with which the median over `shading` [n,3], rolled off, is `target` [3]."
     paint = target
     for _ in range(8):
         seen = np.median(roll_off(shading*paint, target.max()), 0)
-        paint = np.minimum(paint*target/np.maximum(seen, 1e-6), 1e4*target) # a shading of 0 stays black
+        before,paint = paint,np.minimum(paint*target/np.maximum(seen, 1e-6), 1e4*target) # a shading of 0 stays black
+        if np.array_equal(before, paint): break
     return paint
 
 def _paint(rgb, mask, target, shading):

@@ -145,21 +145,25 @@ def cover_material(
     own = wall_detail(start, mask, low_band*(start.width*start.height)**.5)
     return (change+own)*covered[..., None]
 
-# %% ../nbs/00b_compositing.ipynb #b55dd9b8
+# %% ../nbs/00b_compositing.ipynb #cf025125
 _STRIP = 256 # rows
 
 def _multiplied(image, m, frame, planes, gain, ceiling):
     "The pixels of `image` with the light in `frame` multiplied by `gain` times the exponential of `planes`, where `m` > 0"
-    pixels = np.array(image)
+    pixels,gains = np.array(image),np.log(gain, dtype=np.float32)
+    alike = len(planes) == 1 and (gains == gains[0]).all()
     left,top,right,bottom = frame.box
+    ceiling = np.tile(ceiling, (1, right-left, 1)) # wide, as NumPy is slow on axes of 3
     for start in range(top, bottom, _STRIP):
         rows = slice(start, min(start+_STRIP, bottom))
-        strip,inside = pixels[rows, left:right],m[rows, left:right, None]
-        change = np.stack([p[rows.start-top:rows.stop-top] for p in planes], -1)
-        before = LIGHT_OF_CODE[strip]
-        after = before*np.exp((change + np.log(gain, dtype=np.float32))*inside)
+        strip,inside = np.ascontiguousarray(pixels[rows, left:right]),m[rows, left:right]
+        def factor(c): return np.exp((planes[c % len(planes)][rows.start-top:rows.stop-top] + gains[c])*inside)
+        before = cv2.LUT(strip, LIGHT_OF_CODE)
+        after = before*cv2.merge([factor(0)]*3 if alike else [factor(c) for c in range(3)])
         after = np.minimum(after, np.maximum(before, ceiling))
-        pixels[rows, left:right] = np.where(inside > 0, CODE_OF_LIGHT[(after*65535 + .5).astype(np.uint16)], strip)
+        codes = CODE_OF_LIGHT[(after*65535 + .5).astype(np.uint16)]
+        cv2.copyTo(codes, (inside > 0).astype(np.uint8), strip)
+        pixels[rows, left:right] = strip
     return pixels
 
 def add_material(

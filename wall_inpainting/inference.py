@@ -5,16 +5,18 @@
 # %% auto #0
 __all__ = ['ENGINES', 'Repaint', 'Scene', 'WallPainter', 'SPEC', 'FAITHFUL', 'Settings']
 
-# %% ../nbs/04_inference.ipynb #583a3ca6
+# %% ../nbs/04_inference.ipynb #fba262ef
 import gc
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 
+import cv2
 import numpy as np
 from fastcore.basics import patch
 from PIL import Image
@@ -23,6 +25,7 @@ from .color_reference import as_mask, color_to_hex, wall_median
 from .compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
 from .photos import check_mask, check_size
 from .recipes import FAITHFUL, SPEC, Paint, Settings, draw_seed, mix_paint, pipeline_arguments, shared_control
+from .shading import read_lines
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
 # and neither `wall_repaint --help` nor engine 'recolor' needs them.
@@ -69,7 +72,7 @@ def _repr_jpeg_(self:Repaint):
     side_by_side([self.before, self.image], side=480).save(buffer, 'JPEG', quality=85)
     return buffer.getvalue()
 
-# %% ../nbs/04_inference.ipynb #a6ecc432
+# %% ../nbs/04_inference.ipynb #526f5523
 @dataclass(frozen=True, eq=False)
 class Scene:
     "One photo, ready to be painted in any number of colours"
@@ -80,6 +83,7 @@ class Scene:
     frame: Frame | None = None  # this and what follows is for diffusion only
     depth: Image.Image | None = None # L, white = near, at the size at which it was estimated
     encodings: dict = field(default_factory=dict) # replaces the prompts in `pipeline_arguments`
+    found: dict = field(default_factory=dict)     # what one colour has found out for the others
     timings: dict = field(default_factory=dict)   # seconds by stage
 
 # %% ../nbs/04_inference.ipynb #0c2f9cf8
@@ -114,16 +118,30 @@ def _timed(timings, stage):
     yield
     timings[stage] = timings.get(stage, 0) + perf_counter() - start
 
-# %% ../nbs/04_inference.ipynb #1cd24bc4
+# %% ../nbs/04_inference.ipynb #02016e7f
 ENGINES = ('light', 'recolor', 'diffusion')
 
-def _recolor(name, image, mask, color, light):
-    "The wall in its own light, and where a pattern hid its material, [H,W] in [0,1]; the formula does not know where"
+def _recolorer(name, scene):
+    "A function of a colour: the wall in its own light, and where a pattern hid its material, [H,W] in [0,1]; the formula does not know where"
     from wall_inpainting.color_reference import paint_target, recolor
-    if name == 'recolor': return recolor(image, mask, color, light),None
-    from wall_inpainting.light import light_shading
-    shading,pattern = light_shading(image, mask, paint_target(image, mask, color, light))
-    return recolor(image, mask, color, light, shading),pattern
+    image,mask,light = scene.image,scene.mask,scene.settings.light
+    if name == 'recolor': return lambda color: (recolor(image, mask, color, light), None)
+    from wall_inpainting.light import light_shading, load_light_net
+    load_light_net() # now, and not in several threads at once
+    if 'lines' not in scene.found: scene.found['lines'] = read_lines(image, mask)
+    def relight(color):
+        shading,pattern = light_shading(image, mask, paint_target(image, mask, color, light), lines=scene.found['lines'])
+        return recolor(image, mask, color, light, shading),pattern
+    return relight
+
+def _threads(image):
+    "How many colours of a photo are painted at once: as the cores allow, and two gigabytes, for one takes 53 bytes a pixel"
+    return max(1, min(cv2.getNumThreads(), 32_000_000//(image.width*image.height)))
+
+def _each(image, function, *items):
+    "What a function gives for each of some items, in threads: NumPy, OpenCV and PyTorch let each other run"
+    if len(items[0]) == 1: return list(map(function, *items))
+    with ThreadPoolExecutor(_threads(image)) as pool: return list(pool.map(function, *items))
 
 class WallPainter:
     "Repaints the wall of a photo, in its own light alone or with a bundle of models"
@@ -189,18 +207,18 @@ def _generate(self:WallPainter, scene, starts, references):
     if scene.encodings: calls = [{k: v for k,v in call.items() if 'prompt' not in k} | scene.encodings for call in calls]
     return self._run(pipe, calls)
 
-# %% ../nbs/04_inference.ipynb #ce24ee5c
+# %% ../nbs/04_inference.ipynb #c71c7dd0
 @patch
 def _paint(self:WallPainter, scene, paints):
     "Repaint a scene in each of some colours"
     settings,timings,images,patterns = scene.settings,{},[scene.image]*len(paints),[None]*len(paints)
     if settings.start == 'recolored' or settings.finish == 'material':
         base = settings.base if self.engine == 'diffusion' else self.engine
-        with _timed(timings, base): images,patterns = zip(*(_recolor(base, scene.image, scene.mask, paint.color, settings.light) for paint in paints))
+        with _timed(timings, base): images,patterns = zip(*_each(scene.image, _recolorer(base, scene), [paint.color for paint in paints]))
     if self.engine == 'diffusion':
         starts = images if settings.start == 'recolored' else [scene.image]*len(paints)
         with _timed(timings, 'diffusion'): pictures = self._generate(scene, starts, [paint.reference for paint in paints])
-        with _timed(timings, 'compositing'): images = [_finish(scene, *each) for each in zip(images, pictures, paints, patterns)]
+        with _timed(timings, 'compositing'): images = _each(scene.image, partial(_finish, scene), images, pictures, paints, patterns)
     depth = scene.depth and scene.depth.resize(scene.image.size, Image.Resampling.BILINEAR)
     each = {stage: seconds/len(paints) for stage,seconds in timings.items()}
     return [Repaint(image, scene.image, scene.mask, paint, settings, self.engine, scene.seed, depth, each if n else scene.timings | each)
@@ -214,10 +232,11 @@ def _finish(scene, recolored, generated, paint, pattern):
         image = scene.image.copy()
         image.paste(generated.resize((right-left, bottom-top), Image.Resampling.LANCZOS), (left, top))
         return image
-    change = material_change(generated, frame.cut(recolored), scene.framed_mask(), settings.low_band, settings.feather, paint.texture)
+    start,mask = frame.cut(recolored),scene.framed_mask()
+    change = material_change(generated, start, mask, settings.low_band, settings.feather, paint.texture)
     if settings.material == 'covered' and pattern is not None and paint.texture is None: # elsewhere the wall has its own
         covered = np.asarray(frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
-        change = cover_material(change, frame.cut(recolored), scene.framed_mask(), covered, settings.low_band)
+        change = cover_material(change, start, mask, covered, settings.low_band)
     return add_material(recolored, scene.mask, frame, change, paint.color if settings.light == 'reference' else None)
 
 # %% ../nbs/04_inference.ipynb #fc3a1184
@@ -235,7 +254,7 @@ def __call__(self:WallPainter,
     paint = mix_paint(color, reference, settings, self.engine, seed) # a wrong colour is found before the depth map is made
     return self._paint(self._set_scene(image, mask, settings, seed), [paint])[0]
 
-# %% ../nbs/04_inference.ipynb #a9a41a99
+# %% ../nbs/04_inference.ipynb #4809206e
 @patch
 def palette(self:WallPainter,
     image:Image.Image, # RGB photo, 16 px a side to 110 megapixels
@@ -250,8 +269,10 @@ def palette(self:WallPainter,
     seed = draw_seed(generator)
     paints = [mix_paint(color, None, settings, self.engine, seed) for color in colors]
     scene = self._set_scene(image, mask, settings, seed, share=self.batch == 1) # a batch encodes its prompts itself
-    repaints = []
-    for start in tqdm(range(0, len(paints), self.batch), desc='colours' if self.batch == 1 else 'batches', disable=not self.progress):
-        repaints += self._paint(scene, paints[start:start+self.batch])
-        scene = replace(scene, timings={}) # shared work is counted once
+    repaints,batch = [],self.batch if self.engine == 'diffusion' else _threads(image)
+    with tqdm(total=len(paints), desc='colours', disable=not self.progress) as bar:
+        while len(repaints) < len(paints):
+            repaints += self._paint(scene, paints[len(repaints):len(repaints)+batch])
+            bar.update(len(repaints)-bar.n)
+            scene = replace(scene, timings={}) # shared work is counted once
     return repaints

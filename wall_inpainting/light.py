@@ -7,7 +7,7 @@ __all__ = ['DARK', 'WIDTHS', 'BLURS', 'AREA', 'FINE', 'old_light', 'Residual', '
            'shrink_wall', 'load_light_net', 'predict_light', 'fit_correction', 'Light', 'light_shading',
            'estimate_light', 'repaint_wall']
 
-# %% ../nbs/01e_light.ipynb #212e1f35
+# %% ../nbs/01e_light.ipynb #49a9bc84
 import json
 from functools import cache
 from importlib.resources import files
@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .color_reference import bounce_light, noise_gain, paint_target, recolor
-from .shading import LIGHT_OF_CODE, LUMINANCE, as_mask, sample_wall, wall_median, wall_shading
+from .shading import LIGHT_OF_CODE, LUMINANCE, WallLines, as_mask, draw_light, read_lines, sample_wall, wall_median
 
 # %% ../nbs/01e_light.ipynb #f0689064
 DARK = np.float32(.001) # linear light, three codes above black: below, there is nothing to divide
@@ -267,7 +267,7 @@ def _keep_hue(correction, small):
     clear = _mean((clear*clear*(3-2*clear))[..., None], small.cover, 2.)
     return luminance + (correction-luminance)*clear
 
-# %% ../nbs/01e_light.ipynb #49ad8e2d
+# %% ../nbs/01e_light.ipynb #e1d9ee64
 class Light(NamedTuple):
     "The light on a wall, and where it can't be read off the photo."
     shading: np.ndarray # [H,W,3] float32, log light over the wall's median, under the new paint; good on the wall only
@@ -279,12 +279,13 @@ def light_shading(
     target:np.ndarray|None=None, # [3] linear light of the repainted wall's median; None: as it is now
     net:LightNet|None=None, # None: the one that ships
     area:int=AREA, # px that the network looks at
+    lines:WallLines|None=None, # of `read_lines`, which several paints can share; None: read here
 ) -> tuple[np.ndarray, np.ndarray]: # [H,W,3] float32 linear light over the wall's median, for `recolor`; pattern as in `Light`
     "The wall's light at full size, under the new paint."
     rgb, mask = np.asarray(image.convert('RGB')), as_mask(mask, image.size)
     median = np.maximum(LIGHT_OF_CODE[wall_median(rgb, mask)], 1e-3)
     target = median if target is None else np.asarray(target, np.float32)
-    shading = wall_shading(rgb, mask, noise_gain(median, target))
+    shading = draw_light(lines or read_lines(rgb, mask), noise_gain(median, target))
     for top in range(0, len(shading), 128): shading[top:top+128] = bounce_light(shading[top:top+128], target/median)
     small = shrink_wall(rgb, mask, area)
     light, pattern = predict_light(small, target/median, net)

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['LUMINANCE', 'LIGHT_OF_CODE', 'CODE_OF_LIGHT', 'get_grid', 'show_images', 'sample_rooms', 'srgb_to_linear',
-           'linear_to_srgb', 'as_mask', 'wall_median', 'channel_trust', 'sample_wall', 'wall_shading']
+           'linear_to_srgb', 'as_mask', 'wall_median', 'channel_trust', 'sample_wall', 'WallLines', 'read_lines',
+           'draw_light', 'wall_shading']
 
-# %% ../nbs/00_a_shading.ipynb #ab3266c3
+# %% ../nbs/00_a_shading.ipynb #489b3cf6
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -276,13 +278,22 @@ def _draw_lines(luminance, slope, offset, factor):
         np.clip(part, .4*y, 2.5*y, out=part) # no lamp is more coloured against the room than that
     return shading
 
-# %% ../nbs/00_a_shading.ipynb #0743b770
-def wall_shading(
+# %% ../nbs/00_a_shading.ipynb #04f75f4c
+class WallLines(NamedTuple):
+    "What a photo tells of the light on its wall, whatever the new paint."
+    luminance: np.ndarray # [H,W] float32: linear, over the wall's median, without a pattern's tones
+    square: np.ndarray    # [h,w] float32: mean of its square in each block of the small map
+    small: np.ndarray     # [h,w] float32: the luminance of the small map
+    slope: np.ndarray     # [h,w,3] float32: shading = slope*luminance + offset
+    offset: np.ndarray    # [h,w,3] float32
+    cover: np.ndarray     # [h,w] float32 in [0,1]: share of wall
+    factor: int           # px a side of a block
+
+def read_lines(
     image, # PIL RGB image or array [H,W,3] uint8
     mask, # anything `as_mask` reads
-    gain:float=1., # divide the luminance noise by this; 1: leave it
-) -> np.ndarray: # [H,W,3] float32 linear light over the wall's median, so 1 = median; only good on the wall
-    "How much more or less light each place on the wall gets, in each channel."
+) -> WallLines:
+    "Read the light off a wall."
     rgb = np.asarray(image.convert('RGB') if isinstance(image, Image.Image) else image)
     if rgb.dtype != np.uint8 or rgb.ndim != 3: raise TypeError(f'an image is [H,W,3] uint8, not {list(rgb.shape)} {rgb.dtype}')
     mask = as_mask(mask, rgb.shape[1::-1])
@@ -296,9 +307,25 @@ def wall_shading(
     shading = light/median if tones is None else _without_tones(light/median, *tones)
     slope,offset,y = _fit_lines(light, cover, shading, weights, trust, sure)
     luminance,square = _luminance(rgb, median, weights, tones, factor, cover.shape)
+    return WallLines(luminance, square, y, slope, offset, cover, factor)
+
+def draw_light(
+    lines:WallLines, # of `read_lines`
+    gain:float=1., # divide the luminance noise by this; 1: leave it
+) -> np.ndarray: # [H,W,3] float32, as of `wall_shading`
+    "The wall's shading at full size."
+    luminance,square,y,slope,offset,cover,factor = lines
     if gain > 1:
         a,b = _quiet_lines(y, square, cover, gain, max(1, round(8/factor))) # 8 px: a JPEG block
         slope,offset = slope*a[..., None],offset + slope*b[..., None]
     middle = np.maximum(np.median((slope*y[..., None] + offset)[cover >= .5*cover.max()], 0), 1e-3)
     slope,offset = ((x/middle).astype(np.float32) for x in (slope, offset))
     return _draw_lines(luminance, slope, offset, factor)
+
+def wall_shading(
+    image, # PIL RGB image or array [H,W,3] uint8
+    mask, # anything `as_mask` reads
+    gain:float=1., # divide the luminance noise by this; 1: leave it
+) -> np.ndarray: # [H,W,3] float32 linear light over the wall's median, so 1 = median; only good on the wall
+    "How much more or less light each place on the wall gets, in each channel."
+    return draw_light(read_lines(image, mask), gain)

@@ -1,0 +1,36 @@
+"The committed results of the benchmarks: whole, made by scripts that are there, and on the page."
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from wall_inpainting.speed import compare_ratios, read_results
+
+ROOT = Path(__file__).parent.parent
+RESULTS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT/'benchmarks'/'results').glob('*.json'))}
+
+
+@pytest.mark.parametrize('name', RESULTS)
+def test_result_tells_where_it_is_from(name):
+    result = RESULTS[name]
+    assert not result['quick'] and result['rows'] and name.startswith(f"{result['name']}-")
+    assert {'cpu', 'cores'} <= set(result['machine']) and {'python', 'torch'} <= set(result['versions'])
+    program, script, *_ = shlex.split(result['command'])
+    assert program == 'python' and (ROOT/script).is_file()
+    assert not any(word.startswith('/') for word in shlex.split(result['command'])), 'a path of one machine'
+
+
+@pytest.mark.parametrize('name', RESULTS)
+def test_watched_rows_have_a_yardstick_in_the_same_run(name):
+    rows = [row for row in RESULTS[name]['rows'] if row.get('watch') and 'ratio' in row]
+    for row in rows:
+        yardstick = [other for other in RESULTS[name]['rows'] if other['group'] == row['group'] and str(other['name']) == str(row['against'])]
+        assert yardstick and row['runs'] >= 5 and row['low'] <= row['seconds'] <= row['high'], row
+    assert {change['kept'] for change in compare_ratios(RESULTS[name], RESULTS[name])} <= {1}
+
+
+def test_page_shows_every_result():
+    page = (ROOT/'nbs'/'07_speed.ipynb').read_text()
+    assert RESULTS and read_results(ROOT/'benchmarks'/'results') == RESULTS
+    for result in RESULTS.values(): assert result['command'] in page

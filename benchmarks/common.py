@@ -190,8 +190,9 @@ def product_ceiling(device: str, dtype, side: int | None = None, runs: int = 10)
 
 def count_flops(function: Callable) -> int:
     "Floating-point operations of all products and convolutions in a call, which must not be compiled"
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
-    with FlopCounterMode(display=False) as counter: function()
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH): function() # the counter does not know a CPU's fused attention
     return counter.get_total_flops()
 
 

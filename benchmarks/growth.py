@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 
@@ -57,11 +58,15 @@ def palette_rows(painter, args) -> list[dict]:
     from wall_inpainting.recipes import FAITHFUL
     photo, mask = make_photo(.3, corners=False)
     generator, recipe, light = np.random.default_rng(0), replace(FAITHFUL, steps=args.denoising_steps), WallPainter(progress=False)
-    functions = {(name, count): lambda which=which, count=count: which.palette(photo, mask, generator.integers(30, 240, (count, 3)).tolist(), recipe)
+    def colors(count): return generator.integers(30, 240, (count, 3)).tolist()
+    functions = {(name, count): lambda which=which, count=count: which.palette(photo, mask, colors(count), recipe)
                  for name, which in (('diffusion', painter), ('light', light)) for count in (1, 2, 4, 8, 16)[:2 if args.quick else None]}
+    def one_thread():
+        with mock.patch('wall_inpainting.inference._threads', lambda image: 1): light.palette(photo, mask, colors(8), recipe)
+    functions |= {('light in one thread', 8): one_thread, ('light, colour by colour', 8): lambda: [light(photo, mask, color) for color in colors(8)]}
     seconds = {name: [each/name[1] for each in taken] for name, taken in take_turns(functions, args.runs, args.device).items()}
     named = {f'{name}, {count}': taken for (name, count), taken in seconds.items()}
-    return [speed_row('colors', f'{name}, {count}', named, f'{name}, 1', watch=name == 'diffusion', colors=count) for name, count in seconds]
+    return [speed_row('colors', f'{name}, {count}', named, f"{name.split()[0].strip(',')}, 1", watch=name in ('diffusion', 'light'), colors=count) for name, count in seconds]
 
 
 def process_rows(args) -> list[dict]:
@@ -148,6 +153,7 @@ if __name__ == '__main__':
     args = parse(__doc__, ('--denoising-steps', dict(type=int, default=30)), ('--only', dict(choices=['resolution', 'batch', 'colors', 'processes', 'cache'], nargs='*')),
                  ('--repaint', dict(action='store_true')))
     if args.repaint: repaint_on_demand(); sys.exit()
+    if args.only and not (args.out or args.quick): sys.exit('--only measures a part, which is not to replace the file of all: say --out')
     if args.quick: args.denoising_steps = 3
     from wall_inpainting.architectures import quiet
     from wall_inpainting.bundles import load_bundle

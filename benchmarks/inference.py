@@ -9,6 +9,7 @@ Three files of results: calls, repaints and processes.
 """
 import importlib
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -104,8 +105,8 @@ def measure_calls(args, folder: Path, lora: Path) -> list[dict]:
     pipes = make_pipelines(args, folder, lora)
     calls = make_calls(args, pipes, load(folder, args).resolution)
     ceiling = product_ceiling(args.device, pipes['a'].unet.dtype)
-    flops = {'a': count_flops(calls['a'])}
-    flops['b'] = count_flops(calls[uncompiled(args)])
+    calls[uncompiled(args)]() # what is kept from call to call is not counted
+    flops = {'a': count_flops(calls['a']), 'b': count_flops(calls[uncompiled(args)])}
     seconds = take_turns(calls, args.runs, args.device)
     rows = [dict(group='ceiling', name='matrix product', tflops=ceiling, dtype=str(pipes['a'].unet.dtype).removeprefix('torch.'))]
     for name in calls:
@@ -145,13 +146,16 @@ def make_repaints(args, folder: Path, lora: Path, names=None) -> dict:
 
 def measure_repaints(args, folder: Path, lora: Path) -> list[dict]:
     "Rows of whole repaints; those of palettes are per colour"
-    repaints = make_repaints(args, folder, lora)
-    seconds = take_turns(repaints, args.runs, args.device)
+    repaints, stages = make_repaints(args, folder, lora), {}
+    def watched(name):
+        repaint = repaints[name]()
+        if hasattr(repaint, 'timings'): stages.setdefault(name, []).append(repaint.timings)
+    seconds = take_turns({name: partial(watched, name) for name in repaints}, args.runs, args.device)
     seconds |= {name: [each/args.colors for each in seconds[name]] for name in ('d', 'd one by one') if name in seconds}
     rows = [speed_row('repaint', name, seconds, 'faithful' if name.startswith('d') else 'a whole', watch=name in ('b whole', 'faithful', 'c', 'd')) for name in repaints]
-    for row in rows: # seconds by stage, of one more
-        if row['name'] in ('b whole', 'faithful', 'c') and 'seconds' in row: row['stages'] = repaints[row['name']]().timings
-    if args.fewest: next(row for row in rows if row['name'] == 'c').update(settings=args.fewest)
+    for row in rows: # the first turn is for warming up
+        if turns := stages.get(row['name'], [])[1:]: row['stages'] = {stage: statistics.median(turn[stage] for turn in turns) for stage in turns[0]}
+    if args.fewest: next(row for row in rows if row['name'] == 'c').update(settings=args.fewest, over_faithful=statistics.median(a/b for a, b in zip(seconds['faithful'], seconds['c'])))
     return rows
 
 
@@ -160,13 +164,15 @@ def child(args) -> dict:
     (kind, name), folder = args.child, bundle_folder(args.bundle, args.device)
     start = time.perf_counter()
     needed = {'torch': (), 'diffusers': ('ControlNetModel', 'StableDiffusionControlNetInpaintPipeline'), 'transformers': ('CLIPVisionModelWithProjection', 'pipeline')}
-    for library, lazy in (needed if name in ('a', 'a whole') else needed | {'wall_inpainting.fast_inference': ()}).items():
+    ours = {'peft': ('LoraConfig',), 'wall_inpainting.fast_inference': (), 'wall_inpainting.recipes': (), 'wall_inpainting.lora_files': ()}
+    for library, lazy in (needed if kind == 'cold' and name == 'a' else needed | ours).items(): # memory: above the same libraries for all
         module = importlib.import_module(library)
         for each in lazy: getattr(module, each) # these libraries import a class when it is asked for
     imported, resident = time.perf_counter(), status('VmRSS') # the libraries count for nobody
     from wall_inpainting.architectures import quiet
     with quiet():
-        call = make_child(name, args, folder, lora_folder(folder), compiled=args.compile if kind == 'memory' or name == 'b compiled' else None)
+        if not name.endswith(' compiled'): args.compile = None
+        call = make_child(name.removesuffix(' compiled'), args, folder, lora_folder(folder))
         loaded = time.perf_counter()
         forget_peak(args.device)
         first = timed(call, args.device)
@@ -174,25 +180,29 @@ def child(args) -> dict:
         return dict(import_s=imported-start, load_s=loaded-imported, first_s=first, later_s=timed(call, args.device))
 
 
-def make_child(name: str, args, folder: Path, lora: Path, compiled: str | None):
+def make_child(name: str, args, folder: Path, lora: Path):
     "The one function that a process of its own is about"
-    if name not in ('a', 'b', 'b compiled'): return make_repaints(args, folder, lora, [name])[name]
+    if name not in ('a', 'b'): return make_repaints(args, folder, lora, [name])[name]
     if name == 'a': pipe = stock_pipeline(folder, lora, args.device)
     else:
         from wall_inpainting.fast_inference import optimize
-        pipe = optimize(load(folder, args).pipeline(lora), compile=compiled)
+        pipe = optimize(load(folder, args).pipeline(lora), compile=args.compile)
     side = pipe.unet.config.sample_size*pipe.vae_scale_factor
     return make_calls(args, {name: pipe}, side)[name]
 
 
 def measure_processes(args) -> list[dict]:
-    "Rows of memory and of cold starts"
-    names = ['a', 'b', 'a whole', 'b whole', 'faithful', 'd'] + ['c']*bool(args.fewest)
+    "Rows of memory, each of one process, and of cold starts: medians over processes in turns, but for compiling from nothing"
+    names = ['a', 'b', 'a whole', 'b whole', 'faithful', *['c']*bool(args.fewest), 'd']
+    if args.compile: names += [f'{name} compiled' for name in names if not name.startswith('a')]
     rows = [dict(group='memory', name=name) | in_a_process('--child', 'memory', name) for name in progress(names, 'memory')]
     with tempfile.TemporaryDirectory() as cache:
-        starts = [('a', 'a'), ('b', 'b')] + [('b compiled', 'b compiled'), ('b compiled', 'b compiled, from the cache')]*bool(args.compile)
-        rows += [dict(group='cold', name=title) | in_a_process('--child', 'cold', name, TORCHINDUCTOR_CACHE_DIR=cache) for name, title in progress(starts, 'cold start')]
-    return rows
+        def start(name): return in_a_process('--child', 'cold', name, TORCHINDUCTOR_CACHE_DIR=cache)
+        first = [dict(group='cold', name='b compiled', runs=1) | start('b compiled')] if args.compile else []
+        starts = {'a': 'a', 'b': 'b'} | ({'b compiled': 'b compiled, from the cache'} if args.compile else {})
+        turns = [{name: start(name) for name in starts} for _ in progress(range(min(args.runs, 3)), 'cold start')]
+    rows += [dict(group='cold', name=title, runs=len(turns)) | {part: statistics.median(turn[name][part] for turn in turns) for part in turns[0][name]} for name, title in starts.items()]
+    return rows + first
 
 
 def found_steps(bundle: str) -> dict | None:
@@ -206,6 +216,7 @@ if __name__ == '__main__':
                  ('--colors', dict(type=int, default=8, help='of the palette')), ('--steps', dict(type=int, help='of (c), at strength 0.5 with DPM-Solver++')),
                  ('--only', dict(choices=['calls', 'repaints', 'processes'], help='one of the three files')), ('--child', dict(nargs=2)))
     if args.quick: args.denoising_steps, args.colors = 4, 2
+    if args.out and not args.only: sys.exit('--out is one file, and there are three: say --only calls, repaints or processes')
     args.fewest = dict(steps=args.steps) if args.steps else found_steps(args.bundle)
     if args.child:
         print(json.dumps(child(args)))

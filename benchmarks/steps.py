@@ -48,6 +48,16 @@ def measure(painter, rooms: list[tuple], settings) -> dict:
     return dict(delta_e=statistics.mean(errors), worst=max(errors), material=statistics.mean(materials), seconds=statistics.median(seconds))
 
 
+def choose(rows: list[dict]) -> dict:
+    "Whole: FAITHFUL's own errors; passed: how many cases keep both within 5%; fewest: of these the one with the fewest evaluations, if it can be at FAITHFUL's own strength and scheduler"
+    from wall_inpainting.recipes import FAITHFUL
+    curve, own = [row for row in rows if row['group'] == 'curve'], (FAITHFUL.strength, FAITHFUL.scheduler)
+    whole, = [row for row in curve if (row['steps'], row['strength'], row['scheduler']) == (30, *own)]
+    enough = [row for row in curve if all(row[error] <= 1.05*whole[error] for error in ('delta_e', 'material'))]
+    best = min(enough, key=lambda row: (row['evaluations'], row['strength'] != own[0], row['scheduler'] != own[1], row['steps']))
+    return dict(whole={error: whole[error] for error in ('delta_e', 'material')}, passed=len(enough), fewest={name: best[name] for name in ('steps', 'strength', 'scheduler')}, evaluations=best['evaluations'])
+
+
 if __name__ == '__main__':
     args = parse(__doc__, ('--rooms', dict(type=int, default=9, help='each has three finishes in a row: a number that takes turns among them')), ('--lora', dict(help='a .safetensors file or its folder')))
     from wall_inpainting.architectures import quiet
@@ -64,7 +74,4 @@ if __name__ == '__main__':
         cases = [dict(steps=steps, strength=strength, scheduler=scheduler) for scheduler in SCHEDULERS for strength in STRENGTHS for steps in STEPS if int(steps*strength)]
         for case in progress(cases, 'steps'):
             rows.append(dict(group='curve', **case, evaluations=int(case['steps']*case['strength'])) | measure(painter, rooms, replace(FAITHFUL, **case)))
-    whole, = [row for row in rows if row['group'] == 'curve' and (row['steps'], row['strength'], row['scheduler']) == (30, FAITHFUL.strength, FAITHFUL.scheduler)]
-    enough = [row for row in rows if row['group'] == 'curve' and all(row[error] <= 1.05*whole[error] for error in ('delta_e', 'material'))]
-    best = min(enough, key=lambda row: (row['evaluations'], row['delta_e']))
-    save('steps', args, rows, bundle=Path(args.bundle).name, rooms=len(rooms), whole={error: whole[error] for error in ('delta_e', 'material')}, fewest={name: best[name] for name in ('steps', 'strength', 'scheduler')})
+    save('steps', args, rows, bundle=Path(args.bundle).name, rooms=len(rooms), **choose(rows))

@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from execnb.nbio import read_nb
+from execnb.shell import CaptureShell
 
 from wall_inpainting.speed import compare_ratios, read_results
 
@@ -23,7 +25,8 @@ def test_result_tells_where_it_is_from(name):
 
 @pytest.mark.parametrize('name', RESULTS)
 def test_watched_rows_have_a_yardstick_in_the_same_run(name):
-    rows = [row for row in RESULTS[name]['rows'] if row.get('watch') and 'ratio' in row]
+    assert not [row for row in RESULTS[name]['rows'] if row.get('failed')]
+    rows = [row for row in RESULTS[name]['rows'] if row.get('watch') and 'against' in row]
     for row in rows:
         yardstick = [other for other in RESULTS[name]['rows'] if other['group'] == row['group'] and str(other['name']) == str(row['against'])]
         assert yardstick and row['runs'] >= 5 and row['low'] <= row['seconds'] <= row['high'], row
@@ -34,3 +37,15 @@ def test_page_shows_every_result():
     page = (ROOT/'nbs'/'07_speed.ipynb').read_text()
     assert RESULTS and read_results(ROOT/'benchmarks'/'results') == RESULTS
     for result in RESULTS.values(): assert result['command'] in page
+
+
+def test_page_is_made_from_these_results(monkeypatch):
+    path = ROOT/'nbs'/'07_speed.ipynb'
+    monkeypatch.chdir(path.parent)
+    stored, fresh, shell = read_nb(path), read_nb(path), CaptureShell()
+    for cell in fresh.cells:
+        if cell.cell_type == 'code' and 'nbdev_export' not in cell.source: shell.cell(cell)
+    assert not shell.exc
+    def tables(cells): return [text for cell in cells for output in cell.get('outputs', []) if (text := ''.join(output.get('data', {}).get('text/markdown', '')))]
+    assert tables(fresh.cells) == tables(stored.cells), 'run 07_speed again'
+    assert len(tables(stored.cells)) > 15

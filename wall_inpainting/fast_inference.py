@@ -35,7 +35,7 @@ def fuse_lora(
         unet.set_submodule(name, fused)
     return len(found)
 
-# %% ../nbs/04c_fast_inference.ipynb #86893fec
+# %% ../nbs/04c_fast_inference.ipynb #79f592b2
 def guard_decoder(
     vae:nn.Module, # AutoencoderKL, of any precision; changed in place, its weights are not
 ) -> nn.Module:    # the same
@@ -43,8 +43,8 @@ def guard_decoder(
     def decode(latents, *args, **kwargs):
         decoded = type(vae).decode(vae, latents, *args, **kwargs)
         if vae.dtype == torch.float32 or decoded[0].isfinite().all(): return decoded
-        whole = copy.deepcopy(vae).float() # seldom enough that its memory is given back
-        return (type(vae).decode(whole, latents.float(), *args, **kwargs | dict(return_dict=False))[0].to(latents.dtype),)
+        again = type(vae).decode(copy.deepcopy(vae).float(), latents.float(), *args, **kwargs) # seldom enough that the copy's memory is given back
+        return (again[0].to(latents.dtype),) if isinstance(again, tuple) else type(again)(again[0].to(latents.dtype))
     vae.decode = decode
     return vae
 
@@ -79,7 +79,7 @@ class FastOptions:
     def __post_init__(self):
         if self.compile not in COMPILE: raise ValueError(f'compile must be one of {COMPILE}, not {self.compile!r}')
 
-# %% ../nbs/04c_fast_inference.ipynb #d9865908
+# %% ../nbs/04c_fast_inference.ipynb #396ad65e
 class FastPipeline(diffusers.StableDiffusionControlNetInpaintPipeline):
     "The stock pipeline, that computes nothing twice; made by `optimize`"
     options = FastOptions()
@@ -93,7 +93,9 @@ class FastPipeline(diffusers.StableDiffusionControlNetInpaintPipeline):
     def _once(self, key, compute):
         "What `compute` gave under this key, or gives now"
         if not self.options.keep_encodings: return compute()
-        if key not in self.known:
+        key = key, self.device, self.dtype
+        if key in self.known: self.known[key] = self.known.pop(key) # the last that is forgotten
+        else:
             while len(self.known) >= self._most: del self.known[next(iter(self.known))]
             with torch.no_grad(): self.known[key] = compute()
         return self.known[key]
@@ -108,7 +110,7 @@ class FastPipeline(diffusers.StableDiffusionControlNetInpaintPipeline):
         if not (self.options.keep_encodings and output_hidden_states and isinstance(image, Image.Image)): return compute()
         def tokens(pixels): return self.image_encoder(pixels, output_hidden_states=True).hidden_states[-2].repeat_interleave(num_images_per_prompt, 0)
         def pixels(): return self.feature_extractor(image, return_tensors='pt').pixel_values.to(device, self.image_encoder.dtype)
-        found = self._once((image.size, image.tobytes(), num_images_per_prompt), lambda: tokens(pixels()))
+        found = self._once((image.mode, image.size, image.convert('RGB').tobytes(), num_images_per_prompt), lambda: tokens(pixels()))
         return found, self._once(('nothing', num_images_per_prompt), lambda: tokens(torch.zeros_like(pixels())))
 
     def prepare_ip_adapter_image_embeds(self, image, embeds, device, count, guided):

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['ENGINES', 'Repaint', 'Scene', 'WallPainter', 'SPEC', 'FAITHFUL', 'Settings']
 
-# %% ../nbs/04_inference.ipynb #fba262ef
+# %% ../nbs/04_inference.ipynb #4fe9f0fa
 import gc
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 
-import cv2
 import numpy as np
 from fastcore.basics import patch
 from PIL import Image
@@ -118,11 +118,11 @@ def _timed(timings, stage):
     yield
     timings[stage] = timings.get(stage, 0) + perf_counter() - start
 
-# %% ../nbs/04_inference.ipynb #02016e7f
+# %% ../nbs/04_inference.ipynb #36e86b3c
 ENGINES = ('light', 'recolor', 'diffusion')
 
 def _recolorer(name, scene):
-    "A function of a colour: the wall in its own light, and where a pattern hid its material, [H,W] in [0,1]; the formula does not know where"
+    "A function of a colour: the wall in its own light, and where in the frame a pattern hid its material, [h,w] in [0,1]; None: nobody asks, or nobody knows"
     from wall_inpainting.color_reference import paint_target, recolor
     image,mask,light = scene.image,scene.mask,scene.settings.light
     if name == 'recolor': return lambda color: (recolor(image, mask, color, light), None)
@@ -131,12 +131,14 @@ def _recolorer(name, scene):
     if 'lines' not in scene.found: scene.found['lines'] = read_lines(image, mask)
     def relight(color):
         shading,pattern = light_shading(image, mask, paint_target(image, mask, color, light), lines=scene.found['lines'])
-        return recolor(image, mask, color, light, shading),pattern
+        covered = scene.frame and np.asarray(scene.frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
+        return recolor(image, mask, color, light, shading),covered
     return relight
 
 def _threads(image):
-    "How many colours of a photo are painted at once: as the cores allow, and two gigabytes, for one takes 53 bytes a pixel"
-    return max(1, min(cv2.getNumThreads(), 32_000_000//(image.width*image.height)))
+    "How many colours of a photo are painted at once: as cores and two gigabytes allow, for one takes 56 bytes a pixel"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    return max(1, min(cores, 8, 32_000_000//(image.width*image.height)))
 
 def _each(image, function, *items):
     "What a function gives for each of some items, in threads: NumPy, OpenCV and PyTorch let each other run"
@@ -172,12 +174,13 @@ class WallPainter:
 
     def __repr__(self): return f'WallPainter(engine={self.engine!r})'
 
-# %% ../nbs/04_inference.ipynb #09eaadcd
+# %% ../nbs/04_inference.ipynb #8ec5d1dc
 @patch
 def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
     "Check the input and compute what does not depend on the colour"
     if not isinstance(image, Image.Image) or image.mode != 'RGB': raise ValueError(f'the photo must be an RGB picture, not {image!r:.60}; `read_photo` makes one of any file')
     check_size(image.size)
+    image.load() # a file that is not decoded yet can't be read by several threads
     if self.engine != 'diffusion' and settings.finish == 'picture': raise ValueError(f"settings {settings.name!r} keep the model's picture, and need engine 'diffusion' with a bundle")
     scene = Scene(image, check_mask(mask, image.size), settings, seed)
     if self.engine != 'diffusion': return scene
@@ -207,24 +210,24 @@ def _generate(self:WallPainter, scene, starts, references):
     if scene.encodings: calls = [{k: v for k,v in call.items() if 'prompt' not in k} | scene.encodings for call in calls]
     return self._run(pipe, calls)
 
-# %% ../nbs/04_inference.ipynb #c71c7dd0
+# %% ../nbs/04_inference.ipynb #ae2a03c5
 @patch
 def _paint(self:WallPainter, scene, paints):
     "Repaint a scene in each of some colours"
-    settings,timings,images,patterns = scene.settings,{},[scene.image]*len(paints),[None]*len(paints)
+    settings,timings,images,covers = scene.settings,{},[scene.image]*len(paints),[None]*len(paints)
     if settings.start == 'recolored' or settings.finish == 'material':
         base = settings.base if self.engine == 'diffusion' else self.engine
-        with _timed(timings, base): images,patterns = zip(*_each(scene.image, _recolorer(base, scene), [paint.color for paint in paints]))
+        with _timed(timings, base): images,covers = zip(*_each(scene.image, _recolorer(base, scene), [paint.color for paint in paints]))
     if self.engine == 'diffusion':
         starts = images if settings.start == 'recolored' else [scene.image]*len(paints)
         with _timed(timings, 'diffusion'): pictures = self._generate(scene, starts, [paint.reference for paint in paints])
-        with _timed(timings, 'compositing'): images = _each(scene.image, partial(_finish, scene), images, pictures, paints, patterns)
+        with _timed(timings, 'compositing'): images = _each(scene.image, partial(_finish, scene), images, pictures, paints, covers)
     depth = scene.depth and scene.depth.resize(scene.image.size, Image.Resampling.BILINEAR)
     each = {stage: seconds/len(paints) for stage,seconds in timings.items()}
     return [Repaint(image, scene.image, scene.mask, paint, settings, self.engine, scene.seed, depth, each if n else scene.timings | each)
             for n,(image,paint) in enumerate(zip(images, paints))]
 
-def _finish(scene, recolored, generated, paint, pattern):
+def _finish(scene, recolored, generated, paint, covered):
     "What the photo gets of the model's picture"
     settings,frame = scene.settings,scene.frame
     if settings.finish == 'picture':
@@ -234,8 +237,7 @@ def _finish(scene, recolored, generated, paint, pattern):
         return image
     start,mask = frame.cut(recolored),scene.framed_mask()
     change = material_change(generated, start, mask, settings.low_band, settings.feather, paint.texture)
-    if settings.material == 'covered' and pattern is not None and paint.texture is None: # elsewhere the wall has its own
-        covered = np.asarray(frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
+    if settings.material == 'covered' and covered is not None and paint.texture is None: # elsewhere the wall has its own
         change = cover_material(change, start, mask, covered, settings.low_band)
     return add_material(recolored, scene.mask, frame, change, paint.color if settings.light == 'reference' else None)
 

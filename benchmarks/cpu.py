@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import forget_peak, in_a_process, make_photo, parse, peak_memory, progress, save, speed_row, status, take_turns
+from common import forget_peak, in_a_process, make_photo, multiply, parse, peak_memory, progress, save, speed_row, status, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = {'nothing (Python itself)': 'pass', 'wall_inpainting': 'import wall_inpainting', 'its colours': 'import wall_inpainting.color_reference',
@@ -56,21 +56,10 @@ def cold_row(engine: str, runs: int, folder: Path) -> dict:
     return dict(group='cold', name=engine, python_s=python, import_s=imports, load_s=load if engine == 'light' else None, compute_s=compute, seconds=total, runs=runs)
 
 
-def numpy_multiply(photo, mask, color):
-    "What one would otherwise write"
-    import numpy as np
-    from PIL import Image
-    from wall_inpainting.color_reference import as_mask, linear_to_srgb, parse_color, srgb_to_linear
-    rgb, wall = np.asarray(photo), as_mask(mask) >= .5
-    light = srgb_to_linear(rgb.astype(np.float32)/255)
-    new = linear_to_srgb((light/np.median(light[wall], 0)*srgb_to_linear(parse_color(color)/255)).clip(0, 1))
-    return Image.fromarray(np.where(wall[..., None], (255*new).round().astype(np.uint8), rgb))
-
-
 def engines() -> dict:
     from wall_inpainting.color_reference import recolor
     from wall_inpainting.light import repaint_wall
-    return {'light': repaint_wall, 'recolor': recolor, 'NumPy': numpy_multiply}
+    return {'light': repaint_wall, 'recolor': recolor, 'NumPy': multiply}
 
 
 def size_rows(megapixels: float, runs: int) -> list[dict]:

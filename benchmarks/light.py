@@ -17,25 +17,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from common import multiply
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 from tqdm import tqdm
 
-from wall_inpainting.color_reference import (as_mask, linear_to_srgb, parse_color, recolor, sample_rooms,
+from wall_inpainting.color_reference import (as_mask, linear_to_srgb, recolor, sample_rooms,
                                              srgb_to_linear)
 from wall_inpainting.path_tracing import develop
 from wall_inpainting.rooms import load_render
 
 COLORS = '#7a9e7e', '#1f2a44', '#c8654a', '#f3ead7'
-
-
-def multiply(photo: Image.Image, mask: np.ndarray, color) -> Image.Image:
-    "Reference x shading per channel"
-    rgb, wall = np.asarray(photo), mask >= .5
-    light = srgb_to_linear(rgb.astype(np.float32)/255)
-    shading = light/np.maximum(np.median(light[wall], 0), 1e-4)
-    new = linear_to_srgb((shading*srgb_to_linear(parse_color(color)/255)).clip(0, 1))
-    return Image.fromarray(np.where(wall[..., None], (255*new).round().astype(np.uint8), rgb))
 
 
 def wall_difference(a: Image.Image, b: Image.Image, wall: np.ndarray) -> float:

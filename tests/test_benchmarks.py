@@ -1,6 +1,9 @@
 "The committed results of the benchmarks: whole, made by scripts that are there, and on the page."
 import json
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,18 @@ def test_page_is_made_from_these_results(monkeypatch):
     def tables(cells): return [text for cell in cells for output in cell.get('outputs', []) if (text := ''.join(output.get('data', {}).get('text/markdown', '')))]
     assert tables(fresh.cells) == tables(stored.cells), 'run 07_speed again'
     assert len(tables(stored.cells)) > 15
+
+
+def run(*words):
+    return subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize('factor, code', [(10, 1), (.1, 0)])
+def test_regression_check_runs_the_command_again(tmp_path, factor, code):
+    done = run('benchmarks/dataset.py', '--megapixels', .1, '--photos', 4, '--workers', 0, '--runs', 1, '--resolution', 64, '--out', tmp_path/'dataset-cpu.json')
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path/'dataset-cpu.json').read_text())
+    for row in result['rows']: row |= {'ratio': factor*row['ratio']} if 'ratio' in row else {}
+    (tmp_path/'dataset-cpu.json').write_text(json.dumps(result))
+    checked = run('benchmarks/regression.py', '--results', tmp_path)
+    assert checked.returncode == code and ('SLOWER' in checked.stdout) == bool(code), checked.stdout + checked.stderr

@@ -256,7 +256,7 @@ def __call__(self:WallPainter,
     paint = mix_paint(color, reference, settings, self.engine, seed) # a wrong colour is found before the depth map is made
     return self._paint(self._set_scene(image, mask, settings, seed), [paint])[0]
 
-# %% ../nbs/04_inference.ipynb #4809206e
+# %% ../nbs/04_inference.ipynb #d9d412e0
 @patch
 def palette(self:WallPainter,
     image:Image.Image, # RGB photo, 16 px a side to 110 megapixels
@@ -271,9 +271,10 @@ def palette(self:WallPainter,
     seed = draw_seed(generator)
     paints = [mix_paint(color, None, settings, self.engine, seed) for color in colors]
     scene = self._set_scene(image, mask, settings, seed, share=self.batch == 1) # a batch encodes its prompts itself
-    repaints,batch = [],self.batch if self.engine == 'diffusion' else _threads(image)
+    repaints = []
     with tqdm(total=len(paints), desc='colours', disable=not self.progress) as bar:
         while len(repaints) < len(paints):
+            batch = self.batch if self.engine == 'diffusion' else _threads(image)
             repaints += self._paint(scene, paints[len(repaints):len(repaints)+batch])
             bar.update(len(repaints)-bar.n)
             scene = replace(scene, timings={}) # shared work is counted once

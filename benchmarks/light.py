@@ -1,17 +1,15 @@
-"""How good and how fast `repaint_wall` is: `python benchmarks/light.py ROOMS [--weights FILE] [--log LOG] [--out benchmarks/light.json]`.
+"""How good and how steady `repaint_wall` is: `python benchmarks/light.py ROOMS [--weights FILE] [--log LOG] [--out benchmarks/light.json]`.
 
 ROOMS is a folder of `wall_rooms ROOMS --lights` with rooms for validation, which the network has not seen. Each room is
 repainted three times, from a plain paint and from its two coats, and compared with the same room traced in the new paint:
 the mean CIEDE2000 over the wall, at half size, as grain is nobody's error. The yardsticks, on the same pictures, are the
 formula (`recolor`) and what one would otherwise write, reference x shading per channel. Stability is measured on the
-sample rooms, twice as large: how far the repaint moves when the photo is degraded.
+sample rooms, twice as large: how far the repaint moves when the photo is degraded. How fast it is `cpu.py` measures.
 """
 import argparse
 import json
 import platform
 import statistics
-import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -79,33 +77,6 @@ def stability(photos: list, method) -> dict:
     return {name: dict(mean=statistics.mean(values), worst=max(values)) for name, values in moved.items()}
 
 
-_SPEED = '''
-import sys, time, re
-import numpy as np
-from pathlib import Path
-from PIL import Image
-from wall_inpainting.light import repaint_wall
-size = tuple(map(int, sys.argv[1:3]))
-from wall_inpainting.shading import sample_rooms
-photo = Image.open(sample_rooms('train')/'images'/'00009_a.png').resize(size, Image.Resampling.BICUBIC)
-mask = np.array(Image.open(sample_rooms('train')/'masks'/'00009.png').resize(size, Image.Resampling.NEAREST))
-mask[[0, 0, -1, -1], [0, -1, 0, -1]] = 255
-photo = Image.fromarray((np.asarray(photo) + np.random.default_rng(0).standard_normal((size[1], size[0], 3), np.float32)*2).clip(0, 255).astype(np.uint8))
-times = []
-for _ in range(6):
-    start = time.perf_counter(); repaint_wall(photo, mask, '#f3ead7'); times.append(time.perf_counter() - start)
-print(times[0], sorted(times[1:])[2], int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])/1024)
-'''
-
-
-def speed(megapixels: float) -> dict:
-    "Seconds with the model still to load, seconds after that, and the peak memory of the whole process, in a fresh one; Linux only"
-    size = round((megapixels*1e6*4/3)**.5), round((megapixels*1e6*3/4)**.5)
-    done = subprocess.run([sys.executable, '-c', _SPEED, *map(str, size)], capture_output=True, text=True, check=True)
-    first, later, memory = map(float, done.stdout.split())
-    return dict(megapixels=megapixels, first_seconds=first, seconds=later, process_mb=memory)
-
-
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('rooms', type=Path)
@@ -125,7 +96,7 @@ if __name__ == '__main__':
                 photos.append((photo.convert('RGB').resize((768, 576), Image.Resampling.BICUBIC), as_mask(mask.convert('L').resize((768, 576), Image.Resampling.NEAREST))))
     result = dict(machine=f'{platform.machine()}, Python {platform.python_version()}',
                   held_out=held_out(args.rooms, {'light': light, 'formula': recolor, 'reference x shading': multiply}, args.count),
-                  stability=stability(photos, light), speed=[speed(1), speed(12)])
+                  stability=stability(photos, light))
     if args.log: result['log'] = [json.loads(line) for line in args.log.read_text().splitlines()]
     print(json.dumps({key: value for key, value in result.items() if key != 'log'}, indent=1))
     if args.out: args.out.write_text(json.dumps(result, indent=1) + '\n')

@@ -132,7 +132,7 @@ def bounce_light(
     filling /= 1 + delta
     return filling
 
-# %% ../nbs/00_color_reference.ipynb #95481d7e
+# %% ../nbs/00_color_reference.ipynb #d2f72179
 def _bend(x, knee, ceiling, tight):
     over = np.maximum(x - knee, 0)/(ceiling - knee)
     return np.minimum(x, knee) + (ceiling - knee)*over/(np.sqrt(1 + over*over) if tight else 1 + over)
@@ -145,7 +145,7 @@ def roll_off(
     if not 0 < brightest <= 1: raise ValueError(f'the brightest channel of the reference is in (0,1], not {brightest}')
     ceiling = max(LIGHT_OF_CODE[249], np.float32(.5 + .5*brightest))
     knee = min((np.float32(brightest) + ceiling)/2, np.float32(.9999))
-    peak = light.max(-1) if light.ndim < 3 else cv2.max(cv2.max(light[..., 0], light[..., 1]), light[..., 2])
+    peak = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2]) # NumPy is slow on axes of 3
     if peak.max() <= knee: return light
     scale = _bend(peak, knee, np.float32(1.5), tight=False)/np.maximum(peak, np.float32(1e-6))
     scale = cv2.merge([scale]*3) if light.ndim == 3 else scale[..., None]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['split_colors', 'output_paths', 'user_errors', 'wall_repaint']
 
-# %% ../nbs/04b_command_line.ipynb #6883d4e9
+# %% ../nbs/04b_command_line.ipynb #69563b73
 import json
 import re
 import sys
@@ -19,7 +19,7 @@ from fastcore.script import Param, call_parse
 
 from .color_reference import color_to_hex, sample_rooms
 from .compositing import side_by_side
-from .inference import ENGINES, WallPainter
+from .inference import ENGINES, WallPainter, _collecting_nothing
 from .photos import PhotoError, check_output, convert_profile, is_lossless, read_mask, read_photo, write_image
 from .recipes import RECIPES, SEED
 
@@ -89,7 +89,7 @@ def _write(repaints, photo, paths, overwrite):
         sheet = side_by_side([photo.image, repaints[0].mask, *(repaint.image for repaint in repaints)])
         print(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite))
 
-# %% ../nbs/04b_command_line.ipynb #0176db19
+# %% ../nbs/04b_command_line.ipynb #c1b83066
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
 _ENGINE = Param('default: diffusion with a bundle, else light', str, choices=list(ENGINES))
 _SETTINGS = Param('recipe for diffusion', str, choices=list(RECIPES))
@@ -99,7 +99,7 @@ def _make_painter(bundle, engine, lora, device):
     "What paints; diffusion with nothing computed twice, and a palette's colours together"
     progress = sys.stderr.isatty()
     if (engine or ('diffusion' if bundle else 'light')) != 'diffusion': return WallPainter(bundle, engine, lora, device, progress)
-    from wall_inpainting.fast_inference import FastPainter # reads diffusers, which takes a second
+    with _collecting_nothing(): from wall_inpainting.fast_inference import FastPainter # reads torch and diffusers, so not at the top
     return FastPainter(bundle, lora, device, progress)
 
 @call_parse

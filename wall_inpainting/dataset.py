@@ -152,10 +152,10 @@ def find_wall(
         raise ValueError(f'{path}: {count} wall pixels are left at {options.resolution} px; at least 100 are needed')
     return mask.shape[::-1], box, wall
 
-# %% ../nbs/01_dataset.ipynb #27c4cf25
+# %% ../nbs/01_dataset.ipynb #618532c7
 def _to_tensor(image):
     "PIL RGB as [3,H,W] float32 in [-1,1]"
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1) # in place: ten times faster
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1) # in place, and contiguous: a batch is stacked sooner
 
 def read_sample(
     row:Row, # of metadata.jsonl

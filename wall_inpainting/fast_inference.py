@@ -6,7 +6,7 @@
 __all__ = ['COMPILE', 'fuse_lora', 'guard_decoder', 'Computed', 'FastOptions', 'FastPipeline', 'compile_networks', 'optimize',
            'generate_together', 'FastPainter']
 
-# %% ../nbs/04a_fast_inference.ipynb #9707be56
+# %% ../nbs/04a_fast_inference.ipynb #ff6de601
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ from peft.tuners.lora import LoraLayer
 from PIL import Image
 from torch import nn
 
+from .architectures import quiet
 from .inference import WallPainter
 
 # %% ../nbs/04a_fast_inference.ipynb #234bbfdc
@@ -79,8 +80,10 @@ class FastOptions:
     def __post_init__(self):
         if self.compile not in COMPILE: raise ValueError(f'compile must be one of {COMPILE}, not {self.compile!r}')
 
-# %% ../nbs/04a_fast_inference.ipynb #396ad65e
-class FastPipeline(diffusers.StableDiffusionControlNetInpaintPipeline):
+# %% ../nbs/04a_fast_inference.ipynb #3778498c
+with quiet(): _Stock = diffusers.StableDiffusionControlNetInpaintPipeline # read from its file here, with a word on torchvision, which nothing needs
+
+class FastPipeline(_Stock):
     "The stock pipeline, that computes nothing twice; made by `optimize`"
     options = FastOptions()
     _most = 16 # results remembered: at full size a prompt's are a quarter of a megabyte, a reference's two thirds

@@ -121,7 +121,7 @@ class LightNet(nn.Module):
             trust = plain.sigmoid()
             return trust*(old+x[:, :3]) + (1-trust)*estimate, estimate, plain
 
-# %% ../nbs/01e_light.ipynb #eeb905e0
+# %% ../nbs/01e_light.ipynb #ca051896
 class SmallWall(NamedTuple):
     "A photo and its wall at the network's size."
     image: np.ndarray # [h,w,3] uint8 sRGB
@@ -130,8 +130,12 @@ class SmallWall(NamedTuple):
 
 def _mean_on_wall(values, mask, size):
     "Share of wall in each pixel of a smaller picture, and the mean of `values` (codes, or linear light) over it"
-    cover, linear = cv2.resize(mask, size, interpolation=cv2.INTER_AREA), cv2.LUT(values, LIGHT_OF_CODE) if values.dtype == np.uint8 else values
-    return cover, cv2.resize(cv2.multiply(linear, cv2.merge([mask]*3)), size, interpolation=cv2.INTER_AREA)/np.maximum(cover, 1e-3)[..., None]
+    cover, narrow = cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.empty((len(mask), size[0], 3), np.float32)
+    for top in range(0, len(mask), 64): # of a large photo the products of all pixels would be the peak of memory
+        part = values[top:top+64]
+        lit = cv2.multiply(cv2.LUT(part, LIGHT_OF_CODE) if part.dtype == np.uint8 else part, cv2.merge([mask[top:top+64]]*3))
+        narrow[top:top+64] = cv2.resize(lit, (size[0], len(lit)), interpolation=cv2.INTER_AREA)
+    return cover, cv2.resize(narrow, size, interpolation=cv2.INTER_AREA)/np.maximum(cover, 1e-3)[..., None]
 
 def shrink_wall(
     rgb:np.ndarray, # [H,W,3] uint8 sRGB
@@ -201,27 +205,28 @@ def fit_correction(
     b = mean_correction - np.einsum('hwij,hwi->hwj', A, mean_seen)
     return _mean(np.concatenate([A.reshape(h, w, 9), b], -1), cover, sigma).astype(np.float32)
 
-# %% ../nbs/01e_light.ipynb #f9fdfc55
+# %% ../nbs/01e_light.ipynb #a0d4d498
 def _enlarge(maps, rows, shape):
     "Rows `rows` of small maps [h,w,n], n a multiple of 3, at full size; a whole 12-megapixel stack would take half a gigabyte"
     (height, width), h = shape, len(maps)
-    y = ((rows+.5)*h/height-.5).clip(0, h-1).astype(np.float32)
+    y = ((np.arange(rows.start, rows.stop)+.5)*h/height-.5).clip(0, h-1).astype(np.float32)
     above = y.astype(int)
     t = (y-above)[:, None, None]
     strip = maps[above]*(1-t) + maps[np.minimum(above+1, h-1)]*t
-    return [cv2.resize(np.ascontiguousarray(strip[..., i:i+3]), (width, len(rows)), interpolation=cv2.INTER_LINEAR) for i in range(0, maps.shape[-1], 3)]
+    return [cv2.resize(np.ascontiguousarray(strip[..., i:i+3]), (width, len(y)), interpolation=cv2.INTER_LINEAR) for i in range(0, maps.shape[-1], 3)]
 
-def _correct(shading, rgb, median, fit, step=128):
+def _correct(shading, rgb, median, fit, step=32):
     "Full-size `shading` times the fitted correction, in place and in strips"
     codes, base = np.log(LIGHT_OF_CODE+DARK), np.log(median+DARK).astype(np.float32)
     for top in range(0, len(rgb), step):
-        rows = np.arange(top, min(top+step, len(rgb)))
+        rows = slice(top, min(top+step, len(rgb)))
         *A, total = _enlarge(fit, rows, rgb.shape[:2])
         for channel, part in zip(cv2.split(cv2.LUT(rgb[rows], codes)), zip(A, base)): total += cv2.merge([channel-part[1]]*3)*part[0]
-        shading[rows] *= np.exp(np.clip(total, -3, 3)) # twentyfold is paint enough
+        np.clip(total, -3, 3, out=total) # twentyfold is paint enough
+        shading[rows] *= np.exp(total, out=total)
     return shading
 
-# %% ../nbs/01e_light.ipynb #a4f3a388
+# %% ../nbs/01e_light.ipynb #6b0ee938
 def _stand_out(linear, near):
     "Log of `linear` [h,w,3], a median of its surroundings, and what stands out from that where `near` [h,w] is 1"
     log = np.log(np.maximum(linear, 1e-3))
@@ -254,7 +259,7 @@ def _calm(shading, mask, fine, contrast=.03, step=128):
     gone = cv2.GaussianBlur(share*(1-1/(1+(ink/contrast)**4)), (0, 0), .8)
     maps = np.dstack([flat, gone, gone, gone])
     for top in range(0, len(shading), step):
-        rows = np.arange(top, min(top+step, len(shading)))
+        rows = slice(top, min(top+step, len(shading)))
         flat, gone = _enlarge(maps, rows, mask.shape)
         shading[rows] *= np.exp(gone*(flat-np.log(np.maximum(shading[rows], 1e-3))))
     return shading
@@ -267,7 +272,7 @@ def _keep_hue(correction, small):
     clear = _mean((clear*clear*(3-2*clear))[..., None], small.cover, 2.)
     return luminance + (correction-luminance)*clear
 
-# %% ../nbs/01e_light.ipynb #e1d9ee64
+# %% ../nbs/01e_light.ipynb #08aa2c9a
 class Light(NamedTuple):
     "The light on a wall, and where it can't be read off the photo."
     shading: np.ndarray # [H,W,3] float32, log light over the wall's median, under the new paint; good on the wall only
@@ -286,7 +291,8 @@ def light_shading(
     median = np.maximum(LIGHT_OF_CODE[wall_median(rgb, mask)], 1e-3)
     target = median if target is None else np.asarray(target, np.float32)
     shading = draw_light(lines or read_lines(rgb, mask), noise_gain(median, target))
-    for top in range(0, len(shading), 128): shading[top:top+128] = bounce_light(shading[top:top+128], target/median)
+    wide = np.tile(target/median, (1, image.width, 1)) # NumPy is slow on axes of 3
+    for top in range(0, len(shading), 32): shading[top:top+32] = bounce_light(shading[top:top+32], wide)
     small = shrink_wall(rgb, mask, area)
     light, pattern = predict_light(small, target/median, net)
     wall = small.cover > 0

@@ -150,10 +150,10 @@ def _grow(small, i, j, factor, shape):
 
 def _box(x, radius): return cv2.boxFilter(x, -1, (2*radius + 1, 2*radius + 1), borderType=cv2.BORDER_CONSTANT)
 
-# %% ../nbs/00_a_shading.ipynb #06b5bd6c
+# %% ../nbs/00_a_shading.ipynb #29e0c7ba
 def _light_lines(shading, luminance, weight, radius):
     "Lines shading = slope*luminance + offset in a window around each pixel; `weight` says how far a pixel counts in each channel."
-    def mean(x): return _box(x, radius) + 1e-2*_box(x, 4*radius) + 1e-4*x.mean((0, 1))
+    def mean(x): return _box(x, radius) + 1e-2*_box(x, 4*radius) + np.float32(1e-4)*np.float32(cv2.mean(x)[:x.shape[2]])
     y = luminance[..., None]
     n = mean(weight) + 1e-9
     my,ms = mean(weight*y)/n,mean(weight*shading)/n
@@ -237,10 +237,10 @@ def _luminance(rgb, median, weights, tones, factor, small):
         square[i:j] = cv2.resize(y, (w, j - i), interpolation=cv2.INTER_AREA)
     return luminance, square
 
-# %% ../nbs/00_a_shading.ipynb #125de0ba
+# %% ../nbs/00_a_shading.ipynb #11ff6ad2
 def _fit_lines(light, cover, shading, weights, trust, sure):
     "Slopes and offsets [h,w,3] of the light's colour on the small map, fading to luminance where it can't be told."
-    y,brightest = shading@weights,light.max(-1)
+    y,brightest = shading@weights,cv2.max(cv2.max(light[..., 0], light[..., 1]), light[..., 2])
     radius = max(4, round(.05*max(cover.shape)))
     clear = np.clip((250 - 255*linear_to_srgb(brightest))/60, 0, 1) # 0 from code 250, 1 below 190
     clear = clear*clear*(3 - 2*clear)

@@ -1,9 +1,9 @@
 """What measures outside the diffusion pipeline are worth, each beside its absence: `python benchmarks/measures.py`.
 
-Pairs take turns in one process, each giving the same as the other within rounding: the rounds in which `recolor` anchors a
-paint, the strips in which a model's material is laid on a photo, `WallPainter`'s one encoding of a depth map, references and
-tensors made in place. The start of `wall_repaint --engine diffusion` with Python's garbage collector at work is measured in
-processes of their own.
+Pairs take turns in one process, each giving the same as the other within rounding: the strips in which the light network's
+small copy of a wall is made and a model's material laid on a photo, the rounds in which `recolor` anchors a paint,
+`WallPainter`'s one encoding of a depth map, references and tensors made in place. The start of `wall_repaint --engine
+diffusion` with Python's garbage collector at work is measured in processes of their own.
 """
 import os
 import subprocess
@@ -39,6 +39,19 @@ def anchor_pair(megapixels: float):
     def eight():
         with patch.object(color_reference, 'np', Never()): return color_reference.recolor(photo, mask, SAGE)
     return lambda: color_reference.recolor(photo, mask, SAGE), eight
+
+
+def strips_pair(megapixels: float):
+    "The light network's small copy of the wall, made in strips; without: from the products of all pixels at once"
+    import cv2
+    from wall_inpainting import light
+    photo, mask = make_photo(megapixels)
+    def at_once(values, mask, size):
+        cover, linear = cv2.resize(mask, size, interpolation=cv2.INTER_AREA), cv2.LUT(values, light.LIGHT_OF_CODE) if values.dtype == np.uint8 else values
+        return cover, cv2.resize(cv2.multiply(linear, cv2.merge([mask]*3)), size, interpolation=cv2.INTER_AREA)/np.maximum(cover, 1e-3)[..., None]
+    def without():
+        with patch.object(light, '_mean_on_wall', at_once): return light.repaint_wall(photo, mask, SAGE)
+    return lambda: light.repaint_wall(photo, mask, SAGE), without
 
 
 def material_pair(megapixels: float, side: int = 512):
@@ -119,7 +132,7 @@ if __name__ == '__main__':
     if args.quick: args.megapixels, args.denoising_steps = .1, 2
     os.environ['PYTHONPATH'] = str(Path(__file__).resolve().parent.parent)
     photo = f'{args.megapixels:g} megapixels'
-    pairs = {'paint anchored until it stands still, 1 megapixel': partial(anchor_pair, 1), f'material in strips, {photo}': partial(material_pair, args.megapixels),
+    pairs = {f'small wall in strips, {photo}': partial(strips_pair, args.megapixels), 'paint anchored until it stands still, 1 megapixel': partial(anchor_pair, 1), f'material in strips, {photo}': partial(material_pair, args.megapixels),
              'reference in place, 512 px': reference_pair, 'tensors in place, four of 512 px': tensor_pair, f'depth encoded once, {args.denoising_steps} steps': partial(control_pair, args.denoising_steps)}
     measured = []
     for name in progress(pairs, 'measure'):

@@ -89,7 +89,7 @@ def _write(repaints, photo, paths, overwrite):
         sheet = side_by_side([photo.image, repaints[0].mask, *(repaint.image for repaint in repaints)])
         print(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite))
 
-# %% ../nbs/04b_command_line.ipynb #c1b83066
+# %% ../nbs/04b_command_line.ipynb #c60bd4fa
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
 _ENGINE = Param('default: diffusion with a bundle, else light', str, choices=list(ENGINES))
 _SETTINGS = Param('recipe for diffusion', str, choices=list(RECIPES))
@@ -98,7 +98,7 @@ _LIGHT = Param("reference: the wall looks like the colour; scene: the room's lig
 def _make_painter(bundle, engine, lora, device):
     "What paints; diffusion with nothing computed twice, and a palette's colours together"
     progress = sys.stderr.isatty()
-    if (engine or ('diffusion' if bundle else 'light')) != 'diffusion': return WallPainter(bundle, engine, lora, device, progress)
+    if engine != 'diffusion': return WallPainter(bundle, engine, lora, device, progress)
     with _collecting_nothing(): from wall_inpainting.fast_inference import FastPainter # reads torch and diffusers, so not at the top
     return FastPainter(bundle, lora, device, progress)
 
@@ -122,7 +122,8 @@ def wall_repaint(
 ):
     "Repaint a wall in a photograph: the colour you name, the room's own light, nothing touched outside the mask."
     with user_errors('wall_repaint', ValueError): # all that can be wrong with names, colours and files, before any long work
-        if settings == 'spec' and (engine or ('diffusion' if bundle else 'light')) != 'diffusion': raise ValueError('--settings spec needs --engine diffusion')
+        engine = engine or ('diffusion' if bundle else 'light')
+        if settings == 'spec' and engine != 'diffusion': raise ValueError('--settings spec needs --engine diffusion')
         scene,wall = _read_scene(photo, mask)
         colors,texture = _read_paints(scene, photo is None, color, palette, reference)
         paths = [check_output(path, overwrite, scene) for path in output_paths(out, colors if palette else (), compare)]

@@ -29,7 +29,7 @@ setup(
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Developers',
                  'Programming Language :: Python :: 3', 'Topic :: Multimedia :: Graphics'],
     packages=find_packages(include=['wall_inpainting', 'wall_inpainting.*']),
-    package_data={'wall_inpainting': ['data/**/*']},
+    package_data={'wall_inpainting': ['data/**/*', '*.pyi', 'py.typed']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': extra('dev') + extra('rooms') + extra('studio'), 'rooms': extra('rooms'), 'studio': extra('studio'), 'browser': extra('browser')},

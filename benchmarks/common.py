@@ -76,7 +76,7 @@ def bundle_folder(name: str, device: str = 'cpu') -> Path:
     if (folder/'bundle.json').is_file(): return folder # written last
     import diffusers
     import torch
-    from wall_inpainting.architectures import SD15_CONFIGS, SD15_SCHEDULE, adapter_weights, build_models, byte_tokenizer, save_bundle
+    from wall_inpainting.models.architectures import SD15_CONFIGS, SD15_SCHEDULE, adapter_weights, build_models, byte_tokenizer, save_bundle
     torch.manual_seed(0)
     models = build_models(SD15_CONFIGS, device=device)
     adapters = {'plus': adapter_weights(models['unet'], models['image_encoder'], **SD15_CONFIGS['ip_adapter'])}
@@ -91,8 +91,8 @@ def lora_folder(folder: Path) -> Path:
 def random_lora(folder: Path, bundle) -> Path:
     "A LoRA for a bundle: of rank 8, with weights that do something; written anew each time, as another bundle may have had its folder's name"
     import torch
-    from wall_inpainting.lora_files import save_lora
-    from wall_inpainting.training_recipes import add_lora
+    from wall_inpainting.models.lora_files import save_lora
+    from wall_inpainting.training import add_lora
     out, generator = lora_folder(folder), torch.Generator().manual_seed(0)
     unet = add_lora(bundle.pipeline().unet)
     with torch.no_grad():

@@ -17,18 +17,18 @@ from common import forget_peak, in_a_process, make_photo, multiply, parse, peak_
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = {'nothing (Python itself)': 'pass', 'wall_inpainting': 'import wall_inpainting', 'its colours': 'import wall_inpainting.color_reference',
-           'wall_repaint': 'import wall_inpainting.command_line', 'the light network, with PyTorch': 'import wall_inpainting.light',
-           'bundles, with diffusers and transformers': 'import wall_inpainting.bundles'}
+           'wall_repaint': 'import wall_inpainting.painting.command_line', 'the light network, with PyTorch': 'import wall_inpainting.light.network',
+           'bundles, with diffusers and transformers': 'import wall_inpainting.models.bundles'}
 COLD = '''
 import json, sys, time
 started = time.time()
-import wall_inpainting.command_line
+import wall_inpainting.painting.command_line
 engine, out = sys.argv[1:]
-if engine == 'light': import wall_inpainting.light
+if engine == 'light': import wall_inpainting.light.network
 imported = time.time()
-if engine == 'light': wall_inpainting.light.load_light_net()
+if engine == 'light': wall_inpainting.light.network.load_light_net()
 loaded = time.time()
-wall_inpainting.command_line.wall_repaint(engine=engine, out=out)
+wall_inpainting.painting.command_line.wall_repaint(engine=engine, out=out)
 print(json.dumps([started, imported, loaded, time.time()]))
 '''
 
@@ -58,7 +58,7 @@ def cold_row(engine: str, runs: int, folder: Path) -> dict:
 
 def engines() -> dict:
     from wall_inpainting.color_reference import recolor
-    from wall_inpainting.light import repaint_wall
+    from wall_inpainting.light.network import repaint_wall
     return {'light': repaint_wall, 'recolor': recolor, 'NumPy': multiply}
 
 

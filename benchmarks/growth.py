@@ -25,7 +25,7 @@ def square_call(side: int, steps: int) -> dict:
     "Arguments for a picture of that size"
     import torch
     from wall_inpainting.color_reference import create_solid_color_reference
-    from wall_inpainting.recipes import SPEC, pipeline_arguments
+    from wall_inpainting.models.settings import SPEC, pipeline_arguments
     photo, mask = (picture.resize((side, side)) for picture in make_photo(.3))
     reference = create_solid_color_reference([122, 158, 126], np.random.default_rng(0), size=(224, 224))
     return pipeline_arguments(replace(SPEC, steps=steps), photo, mask, photo.convert('L'), reference, torch.Generator().manual_seed(0))
@@ -40,7 +40,7 @@ def resolution_rows(pipe, resolution: int, args) -> list[dict]:
 
 def batch_rows(pipe, resolution: int, args) -> list[dict]:
     "Pictures at once; seconds are those of one of them"
-    from wall_inpainting.fast_inference import generate_together
+    from wall_inpainting.painting.fast import generate_together
     counts = (1, 2, 4, 8)[:2 if args.quick else None]
     calls = square_call(resolution, args.denoising_steps)
     seconds = take_turns({count: lambda count=count: generate_together(pipe, [calls]*count) for count in counts}, args.runs, args.device)
@@ -55,7 +55,7 @@ def batch_rows(pipe, resolution: int, args) -> list[dict]:
 def palette_rows(painter, args) -> list[dict]:
     "A palette of 1 to 16 colours with either engine; seconds are those of one of them"
     from wall_inpainting.inference import WallPainter
-    from wall_inpainting.recipes import FAITHFUL
+    from wall_inpainting.models.settings import FAITHFUL
     photo, mask = make_photo(.3, corners=False)
     generator, recipe, light = np.random.default_rng(0), replace(FAITHFUL, steps=args.denoising_steps), WallPainter(progress=False)
     def colors(count): return generator.integers(30, 240, (count, 3)).tolist()
@@ -87,7 +87,7 @@ def repaint_on_demand():
     "The process of `process_rows`: a repaint of a megapixel for each line that arrives"
     import cv2
     import torch
-    from wall_inpainting.light import repaint_wall
+    from wall_inpainting.light.network import repaint_wall
     cv2.setNumThreads(1); torch.set_num_threads(1)
     photo, mask = make_photo(1)
     repaint_wall(photo, mask, '#f3ead7')
@@ -106,8 +106,8 @@ def cache_row(bundle, count: int, folder: Path) -> dict:
     "A real cache of that many samples, of ALIGNED: to build, and to open again"
     from wall_inpainting.color_reference import sample_rooms
     from wall_inpainting.dataset import WallInpaintingDataset
-    from wall_inpainting.latent_cache import build_cache
-    from wall_inpainting.training_recipes import ALIGNED
+    from wall_inpainting.lora.cache import build_cache
+    from wall_inpainting.training import ALIGNED
     source = sample_rooms('train')
     lines = (source/'metadata.jsonl').read_text().splitlines()
     (folder/'train').mkdir(parents=True)
@@ -123,8 +123,8 @@ def cache_row(bundle, count: int, folder: Path) -> dict:
 def simulated_row(like: dict, count: int, folder: Path, shard: int = 64) -> dict:
     "What opening a cache of `count` samples takes: its rows' names, and the headers of its shards, whose data are holes in files"
     from wall_inpainting.color_reference import sample_rooms
-    from wall_inpainting.imagefolder import read_metadata
-    from wall_inpainting.latent_cache import FileHashes, find_rows, key_name, row_names
+    from wall_inpainting.pictures.imagefolder import read_metadata
+    from wall_inpainting.lora.cache import FileHashes, find_rows, key_name, row_names
     rows = read_metadata(sample_rooms('train').parent, 'train')
     dataset = SimpleNamespace(rows=[rows[i % len(rows)] for i in range(count)])
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,9 +155,9 @@ if __name__ == '__main__':
     if args.repaint: repaint_on_demand(); sys.exit()
     if args.only and not (args.out or args.quick): sys.exit('--only measures a part, which is not to replace the file of all: say --out')
     if args.quick: args.denoising_steps = 3
-    from wall_inpainting.architectures import quiet
-    from wall_inpainting.bundles import load_bundle
-    from wall_inpainting.fast_inference import FastPainter
+    from wall_inpainting.models.architectures import quiet
+    from wall_inpainting.models.bundles import load_bundle
+    from wall_inpainting.painting.fast import FastPainter
     with quiet():
         bundle = load_bundle(bundle_folder(args.bundle, args.device), args.device)
         painter = FastPainter(bundle, progress=False, batch=16)

@@ -46,7 +46,7 @@ def stock_repaint(folder: Path, lora: Path, device: str, steps: int):
     import torch
     import transformers
     from PIL import Image
-    from wall_inpainting.recipes import SPEC, pipeline_arguments
+    from wall_inpainting.models.settings import SPEC, pipeline_arguments
     estimate = transformers.pipeline('depth-estimation', model=str(folder/'depth'), device=torch.device(device), dtype=torch.float32)
     pipe = stock_pipeline(folder, lora, device)
     side = pipe.unet.config.sample_size*pipe.vae_scale_factor
@@ -67,13 +67,13 @@ def references():
 
 
 def load(folder: Path, args):
-    from wall_inpainting.bundles import load_bundle
+    from wall_inpainting.models.bundles import load_bundle
     return load_bundle(folder, args.device)
 
 
 def make_pipelines(args, folder: Path, lora: Path) -> dict:
     "(a), (b), and (b) less each measure, which is not compiled: name to pipeline"
-    from wall_inpainting.fast_inference import optimize
+    from wall_inpainting.painting.fast import optimize
     shared, untouched = load(folder, args), load(folder, args) # one whose weights keep the layout they were read in
     def fast(bundle=shared, **changes): return optimize(bundle.pipeline(lora), **changes)
     pipes = {'a': stock_pipeline(folder, lora, args.device), 'b': fast(compile=args.compile)}
@@ -89,7 +89,7 @@ def make_calls(args, pipes: dict, resolution: int) -> dict:
     "name to a call with a reference that it has not seen"
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
-    from wall_inpainting.recipes import SPEC, pipeline_arguments
+    from wall_inpainting.models.settings import SPEC, pipeline_arguments
     photo, mask = (picture.resize((resolution, resolution)) for picture in make_photo(.3))
     unseen, settings = references(), replace(SPEC, steps=args.denoising_steps)
     def call(name):
@@ -122,9 +122,9 @@ def measure_calls(args, folder: Path, lora: Path) -> list[dict]:
 def make_repaints(args, folder: Path, lora: Path, names=None) -> dict:
     "Whole repaints of a photo of one megapixel: name to function"
     import numpy as np
-    from wall_inpainting.fast_inference import FastOptions, FastPainter
+    from wall_inpainting.painting.fast import FastOptions, FastPainter
     from wall_inpainting.inference import WallPainter
-    from wall_inpainting.recipes import FAITHFUL, SPEC
+    from wall_inpainting.models.settings import FAITHFUL, SPEC
     photo, mask = make_photo(1, corners=False)
     unseen, generator = references(), np.random.default_rng(0)
     painter = None if names == ['a whole'] else FastPainter(load(folder, args), lora, progress=False, options=FastOptions(compile=args.compile))
@@ -164,12 +164,12 @@ def child(args) -> dict:
     (kind, name), folder = args.child, bundle_folder(args.bundle, args.device)
     start = time.perf_counter()
     needed = {'torch': (), 'diffusers': ('ControlNetModel', 'StableDiffusionControlNetInpaintPipeline'), 'transformers': ('CLIPVisionModelWithProjection', 'pipeline')}
-    ours = {'peft': ('LoraConfig',), 'wall_inpainting.fast_inference': (), 'wall_inpainting.recipes': (), 'wall_inpainting.lora_files': ()}
+    ours = {'peft': ('LoraConfig',), 'wall_inpainting.painting.fast': (), 'wall_inpainting.models.settings': (), 'wall_inpainting.models.lora_files': ()}
     for library, lazy in (needed if kind == 'cold' and name == 'a' else needed | ours).items(): # memory: above the same libraries for all
         module = importlib.import_module(library)
         for each in lazy: getattr(module, each) # these libraries import a class when it is asked for
     imported, resident = time.perf_counter(), status('VmRSS') # the libraries count for nobody
-    from wall_inpainting.architectures import quiet
+    from wall_inpainting.models.architectures import quiet
     with quiet():
         if not name.endswith(' compiled'): args.compile = None
         call = make_child(name.removesuffix(' compiled'), args, folder, lora_folder(folder))
@@ -185,7 +185,7 @@ def make_child(name: str, args, folder: Path, lora: Path):
     if name not in ('a', 'b'): return make_repaints(args, folder, lora, [name])[name]
     if name == 'a': pipe = stock_pipeline(folder, lora, args.device)
     else:
-        from wall_inpainting.fast_inference import optimize
+        from wall_inpainting.painting.fast import optimize
         pipe = optimize(load(folder, args).pipeline(lora), compile=args.compile)
     side = pipe.unet.config.sample_size*pipe.vae_scale_factor
     return make_calls(args, {name: pipe}, side)[name]
@@ -222,7 +222,7 @@ if __name__ == '__main__':
         print(json.dumps(child(args)))
         sys.exit()
     folder = bundle_folder(args.bundle, args.device)
-    from wall_inpainting.architectures import quiet
+    from wall_inpainting.models.architectures import quiet
     with quiet():
         lora = random_lora(folder, load(folder, args))
         parts = dict(calls=lambda: measure_calls(args, folder, lora), repaints=lambda: measure_repaints(args, folder, lora), processes=lambda: measure_processes(args))

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from wall_inpainting.color_reference import (as_mask, linear_to_srgb, recolor, sample_rooms,
                                              srgb_to_linear)
-from wall_inpainting.path_tracing import develop
-from wall_inpainting.rooms import load_render
+from wall_inpainting.rooms.tracing import develop
+from wall_inpainting.rooms.folder import load_render
 
 COLORS = '#7a9e7e', '#1f2a44', '#c8654a', '#f3ead7'
 
@@ -85,7 +85,7 @@ if __name__ == '__main__':
     parser.add_argument('--count', type=int, default=100, help='rooms at most')
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    from wall_inpainting.light import load_light_net, repaint_wall
+    from wall_inpainting.light.network import load_light_net, repaint_wall
     net = load_light_net(args.weights)
     def light(photo, mask, color): return repaint_wall(photo, mask, color, net=net)
     photos = []

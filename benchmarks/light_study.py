@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from light import held_out
 
-from wall_inpainting.light import AREA, LightNet, load_light_net, repaint_wall
-from wall_inpainting.light_training import LightTraining, train_light
+from wall_inpainting.light.network import AREA, LightNet, load_light_net, repaint_wall
+from wall_inpainting.pretraining.light import LightTraining, train_light
 
 VARIANTS = {
     'as shipped': {},

@@ -23,7 +23,8 @@ SAGE = '#7a9e7e'
 START = '''
 import sys
 from contextlib import nullcontext
-from wall_inpainting import command_line, inference
+from wall_inpainting.painting import command_line
+from wall_inpainting import inference
 if sys.argv[1] == 'collecting': inference._collecting_nothing = command_line._collecting_nothing = nullcontext
 command_line.wall_repaint(color='#7a9e7e', engine='diffusion', out=sys.argv[2], overwrite=True)
 '''
@@ -44,7 +45,7 @@ def anchor_pair(megapixels: float):
 def strips_pair(megapixels: float):
     "The light network's small copy of the wall, made in strips; without: from the products of all pixels at once"
     import cv2
-    from wall_inpainting import light
+    from wall_inpainting.light import network as light
     photo, mask = make_photo(megapixels)
     def at_once(values, mask, size):
         cover, linear = cv2.resize(mask, size, interpolation=cv2.INTER_AREA), cv2.LUT(values, light.LIGHT_OF_CODE) if values.dtype == np.uint8 else values
@@ -57,7 +58,7 @@ def strips_pair(megapixels: float):
 def material_pair(megapixels: float, side: int = 512):
     "Strips, tables of codes and one exponential for grey changes; without: the same formula over whole arrays"
     from wall_inpainting.color_reference import as_mask, linear_to_srgb, parse_color, recolor, srgb_to_linear, wall_median
-    from wall_inpainting.compositing import add_material, frame_photo
+    from wall_inpainting.pictures.compositing import add_material, frame_photo
     photo, mask = make_photo(megapixels)
     recolored, frame = recolor(photo, mask, SAGE), frame_photo(photo.size, side)
     change = .05*np.random.default_rng(0).standard_normal((*frame.size[::-1], 1), np.float32)
@@ -99,7 +100,7 @@ def tensor_pair(side: int = 512, batch: int = 4):
 def control_pair(steps: int):
     "The ControlNet's encoding of a depth map, once; without: at every step"
     from wall_inpainting import inference
-    from wall_inpainting.recipes import SPEC
+    from wall_inpainting.models.settings import SPEC
     photo, mask = make_photo(.3)
     painter, settings = inference.WallPainter('tiny', device='cpu', progress=False), replace(SPEC, steps=steps)
     def every_step():

@@ -20,15 +20,15 @@ from light import wall_difference
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from wall_inpainting.bundles import load_bundle
+from wall_inpainting.models.bundles import load_bundle
 from wall_inpainting.color_reference import as_mask, parse_color, sample_rooms, wall_median
-from wall_inpainting.compositing import side_by_side
+from wall_inpainting.pictures.compositing import side_by_side
 from wall_inpainting.inference import FAITHFUL, SPEC, WallPainter
-from wall_inpainting.light import estimate_light
-from wall_inpainting.light_control import light_picture
-from wall_inpainting.photos import read_mask, read_photo, whole_file
-from wall_inpainting.pretraining_photos import Photos
-from wall_inpainting.pretraining_scores import depth_error, fill_holes, fill_scores, material_distance, vae_psnr
+from wall_inpainting.light.network import estimate_light
+from wall_inpainting.pretraining.light_control import light_picture
+from wall_inpainting.pictures.photos import read_mask, read_photo, whole_file
+from wall_inpainting.pretraining.photos import Photos
+from wall_inpainting.pretraining.scores import depth_error, fill_holes, fill_scores, material_distance, vae_psnr
 from wall_inpainting.validation_metrics import shading_corr
 
 PURE = replace(SPEC, name='pure', frame='wall', strength=1.) # the model's own picture, in the wall's proportions

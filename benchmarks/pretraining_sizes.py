@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from pretraining import milliseconds
 
-from wall_inpainting.photos import whole_file
-from wall_inpainting.pretraining import RECIPES, SIZES, make_models, pretrain, read_learnt
-from wall_inpainting.pretraining_photos import Photos
-from wall_inpainting.pretraining_scores import vae_psnr
-from wall_inpainting.pretraining_stages import Denoising, LatentPhotos
+from wall_inpainting.pictures.photos import whole_file
+from wall_inpainting.pretraining.bundle import RECIPES, SIZES, make_models, pretrain, read_learnt
+from wall_inpainting.pretraining.photos import Photos
+from wall_inpainting.pretraining.scores import vae_psnr
+from wall_inpainting.pretraining.stages import Denoising, LatentPhotos
 
 TRIED = {'vae': [dict(vae_channels=channels) for channels in ((8, 16, 32, 64), SIZES.vae_channels, (24, 48, 96, 160))],
          'unet': [dict(unet_channels=channels) for channels in ((32, 48, 64, 64), SIZES.unet_channels, (48, 96, 128, 128))]}

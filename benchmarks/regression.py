@@ -13,8 +13,7 @@ import tempfile
 from pathlib import Path
 
 from common import RESULTS
-
-from wall_inpainting.speed import compare_ratios, read_results
+from page import compare_ratios, read_results
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -36,7 +36,7 @@ def read_rooms(count: int) -> list[tuple]:
 
 def measure(painter, rooms: list[tuple], settings) -> dict:
     "Mean errors over the rooms, and seconds a room"
-    from wall_inpainting.pretraining_scores import material_distance
+    from wall_inpainting.pretraining.scores import material_distance
     from wall_inpainting.validation_metrics import pixel_delta_e_2000
     errors, materials, seconds = [], [], []
     for photo, mask, color, truth in rooms:
@@ -50,7 +50,7 @@ def measure(painter, rooms: list[tuple], settings) -> dict:
 
 def choose(rows: list[dict]) -> dict:
     "Whole: FAITHFUL's own errors; passed: how many cases keep both within 5%; fewest: of these the one with the fewest evaluations, if it can be at FAITHFUL's own strength and scheduler"
-    from wall_inpainting.recipes import FAITHFUL
+    from wall_inpainting.models.settings import FAITHFUL
     curve, own = [row for row in rows if row['group'] == 'curve'], (FAITHFUL.strength, FAITHFUL.scheduler)
     whole, = [row for row in curve if (row['steps'], row['strength'], row['scheduler']) == (30, *own)]
     enough = [row for row in curve if all(row[error] <= 1.05*whole[error] for error in ('delta_e', 'material'))]
@@ -60,11 +60,11 @@ def choose(rows: list[dict]) -> dict:
 
 if __name__ == '__main__':
     args = parse(__doc__, ('--rooms', dict(type=int, default=9, help='each has three finishes in a row: a number that takes turns among them')), ('--lora', dict(help='a .safetensors file or its folder')))
-    from wall_inpainting.architectures import quiet
-    from wall_inpainting.bundles import load_bundle
-    from wall_inpainting.fast_inference import FastPainter
+    from wall_inpainting.models.architectures import quiet
+    from wall_inpainting.models.bundles import load_bundle
+    from wall_inpainting.painting.fast import FastPainter
     from wall_inpainting.inference import WallPainter
-    from wall_inpainting.recipes import FAITHFUL
+    from wall_inpainting.models.settings import FAITHFUL
     if args.quick: args.rooms, STEPS, STRENGTHS, SCHEDULERS = 1, (30, 4), (.5,), ('dpm',)
     rooms, rows = read_rooms(args.rooms), []
     with quiet():

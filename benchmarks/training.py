@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from common import bundle_folder, count_flops, forget_peak, in_a_process, parse, peak_memory, product_ceiling, progress, save, speed_row, status, take_turns
 from torch.utils.data import DataLoader
 
-from wall_inpainting.architectures import quiet
-from wall_inpainting.bundles import load_bundle
+from wall_inpainting.models.architectures import quiet
+from wall_inpainting.models.bundles import load_bundle
 from wall_inpainting.color_reference import sample_rooms
 from wall_inpainting.dataset import WallInpaintingDataset, collate_fn
-from wall_inpainting.training_recipes import ALIGNED, ORIGINAL, add_lora, training_unet
-from wall_inpainting.training_steps import Run, TrainingSettings, make_accelerator, make_optimizer, open_data
+from wall_inpainting.training import ALIGNED, ORIGINAL, add_lora, training_unet
+from wall_inpainting.lora.steps import Run, TrainingSettings, make_accelerator, make_optimizer, open_data
 
 LOOPS = ['a', 'a_memory', 'b', 'c']
 VARIANTS = {'plain': {}, 'checkpointing': dict(gradient_checkpointing=True), 'compiled': dict(compile=True)}

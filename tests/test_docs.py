@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9]*.ipynb'))
-PAGES = [*NOTEBOOKS, ROOT/'nbs'/'index.ipynb']
-each_notebook = pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda path: path.stem)
-each_page = pytest.mark.parametrize('notebook', PAGES, ids=lambda path: path.stem)
+PAGES = sorted((ROOT/'nbs').rglob('*.ipynb'))
+NOTEBOOKS = [page for page in PAGES if page.stem != 'index']
+def page_name(page): return page.relative_to(ROOT/'nbs').with_suffix('').as_posix()
+each_notebook = pytest.mark.parametrize('notebook', NOTEBOOKS, ids=page_name)
+each_page = pytest.mark.parametrize('notebook', PAGES, ids=page_name)
 SHOWN = {'image/png', 'image/jpeg', 'image/svg+xml', 'text/markdown', 'text/html'}  # pictures and tables
 
 
@@ -61,7 +62,7 @@ def test_links_of_text_files(name):
 
 def test_every_notebook_is_on_the_map():
     index = ''.join(cell['source'] for cell in cells(ROOT/'nbs'/'index.ipynb'))
-    missing = [notebook.name for notebook in NOTEBOOKS if f']({notebook.name})' not in index]
+    missing = [page_name(notebook) for notebook in NOTEBOOKS if f']({page_name(notebook)}.ipynb)' not in index]
     assert not missing, f'index.ipynb does not mention {missing}'
 
 

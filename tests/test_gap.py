@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from wall_inpainting.gap_conditions import markdown_table
-from wall_inpainting.gap_report import GAP_COLUMNS, check_bars, gap_page, gap_rows, read_gap, tell_findings
+from wall_inpainting.gap.conditions import markdown_table
+from wall_inpainting.gap.report import GAP_COLUMNS, check_bars, gap_page, gap_rows, read_gap, tell_findings
 
 ROOT = Path(__file__).parent.parent
 CELLS = json.loads((ROOT/'nbs'/'05_gap_analysis.ipynb').read_text(encoding='utf-8'))['cells']

@@ -2,6 +2,7 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,59 +10,77 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9]*.ipynb'))
+sys.path.insert(0, str(ROOT/'tools'))
+from imports import find_modules, find_violations, read_imports
+
+PAGES = sorted((ROOT/'nbs').rglob('*.ipynb'))
 
 
-def default_exp(notebook: Path) -> str:
-    "The module that a notebook exports to, from its first cell"
-    first = ''.join(json.loads(notebook.read_text(encoding='utf-8'))['cells'][0]['source']).strip()
-    return first.removeprefix('#| default_exp ')
+def cells(notebook: Path) -> list[dict]:
+    "The cells, each with its source as one text"
+    return [cell | dict(source=''.join(cell['source'])) for cell in json.loads(notebook.read_text(encoding='utf-8'))['cells']]
 
 
-MODULES = {default_exp(notebook): notebook for notebook in NOTEBOOKS}
-ORDER = list(MODULES)
+def page_name(page: Path) -> str: return page.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 
 
-def imported_modules(module: str) -> set[str]:
-    "The package's own modules that `module` imports, at its top or inside a function"
-    tree, found = ast.parse((ROOT/'wall_inpainting'/f'{module}.py').read_text()), set()
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import): names = [alias.name for alias in node.names]
-        if isinstance(node, ast.ImportFrom):
-            base = f"wall_inpainting.{node.module or ''}".rstrip('.') if node.level else node.module
-            names = [base] + [f'{base}.{alias.name}' for alias in node.names]
-        found |= {name.split('.')[1] for name in names if name.startswith('wall_inpainting.')}
-    return found & set(ORDER)
+EXPORTS = {notebook: first.removeprefix('#| default_exp ') for notebook in PAGES if (first := cells(notebook)[0]['source'].strip()).startswith('#| default_exp ')}
+MODULES = find_modules()
 
 
-@pytest.mark.parametrize('module', ORDER)
-def test_imports_run_downward(module):
-    upward = [name for name in imported_modules(module) if ORDER.index(name) >= ORDER.index(module)]
-    assert not upward, f'{module} imports {upward}, which come after it in the order of the notebooks'
+def test_imports_run_downward():
+    assert find_violations(read_imports()) == []
 
 
-def test_the_downward_check_can_fail():
-    assert ORDER.index('inference') > ORDER.index('color_reference')
-    assert 'color_reference' in imported_modules('inference')
-
-
-@pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_notebook_has_its_module(notebook):
-    assert notebook.stem.endswith(default_exp(notebook))
-    assert (ROOT/'wall_inpainting'/f'{default_exp(notebook)}.py').exists()
+@pytest.mark.parametrize('module, line, said', [
+    ('pictures/photos.py', 'from ..inference import WallPainter', 'pictures.photos imports inference, which is not below it'),
+    ('lora/cache.py', 'from ..painting.fast import FastPainter', 'lora.cache imports painting.fast, which is not below it'),
+    ('studio/page.py', 'from ..rooms.folder import wall_rooms', 'studio.page imports rooms.folder, which makes data or weights'),
+    ('models/bundles.py', 'def f(): import wall_inpainting.models.shapes', 'imports go round in a circle')])
+def test_a_planted_import_is_found(tmp_path, module, line, said):
+    package = shutil.copytree(ROOT/'wall_inpainting', tmp_path/'wall_inpainting', ignore=shutil.ignore_patterns('data', '__pycache__'))
+    (package/module).write_text((package/module).read_text() + f'\n{line}\n')
+    if 'circle' in said: (package/'models'/'shapes.py').write_text('from .bundles import Bundle')
+    assert any(said in violation for violation in find_violations(read_imports(package)))
 
 
 def test_every_module_has_its_notebook():
-    modules = {path.stem for path in (ROOT/'wall_inpainting').glob('[!_]*.py')}
-    assert modules == set(ORDER)
+    assert sorted(EXPORTS.values()) == sorted(MODULES)
+    for notebook, module in EXPORTS.items(): assert re.sub(r'(^|/)\d\d_', r'\1', page_name(notebook)) == module.replace('.', '/')
 
 
-@pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_front_rooms():
+    assert [page.name for page in PAGES if page.parent.name == 'nbs'] == [
+        '00_color_reference.ipynb', '01_dataset.ipynb', '02_training.ipynb', '03_validation_metrics.ipynb', '04_inference.ipynb', '05_gap_analysis.ipynb',
+        'index.ipynb', 'speed.ipynb']
+
+
+def test_the_sidebar_shows_every_page():
+    listed = re.findall(r'- (\S+\.ipynb)', (ROOT/'nbs'/'sidebar.yml').read_text())
+    assert sorted(listed) == sorted(f'{page_name(page)}.ipynb' for page in PAGES)
+
+
+def test_the_door():
+    import wall_inpainting
+    assert {'WallPainter', 'recolor', 'load_bundle', 'WallInpaintingDataset', 'train_lora', 'validate'} <= set(dir(wall_inpainting)) == set(wall_inpainting.__all__)
+    for name in wall_inpainting.__all__: assert getattr(wall_inpainting, name) is not None
+    with pytest.raises(AttributeError, match='no_such_name'): wall_inpainting.no_such_name
+    stub = ast.parse((ROOT/'wall_inpainting'/'__init__.pyi').read_text())
+    imported = {alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert imported == set(wall_inpainting.__all__)  # what a type checker finds is what there is
+
+
+def test_the_door_opens_nothing_by_itself():
+    code = 'import sys, wall_inpainting; print(sorted(name for name in sys.modules if name.startswith("wall_inpainting.") or name in ("numpy", "PIL", "torch")))'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('notebook', PAGES, ids=page_name)
 def test_imports_have_cells_of_their_own(notebook):
     "Building the site runs export cells and whatever holds an import, and no other cell: code beside an import would fail"
-    for cell in json.loads(notebook.read_text(encoding='utf-8'))['cells']:
-        source = ''.join(cell['source'])
+    for cell in cells(notebook):
+        source = cell['source']
         if cell['cell_type'] != 'code' or re.search(r'^#\s*\|\s*export', source, re.M) or source.startswith('%'): continue
         if 'nbdev.nbdev_export()' in source: continue
         tree = ast.parse(re.sub(r'^[ \t]*[%!].*$', '', source, flags=re.M))
@@ -69,8 +88,8 @@ def test_imports_have_cells_of_their_own(notebook):
         assert not imports or all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body), source
 
 
-LIGHT = ['color_reference', 'photos', 'imagefolder', 'rooms', 'inference', 'command_line', 'color_difference',
-         'validation_metrics', 'validation_grid', 'run_comparison', 'validation_command_line']
+LIGHT = ['color_reference', 'pictures.photos', 'pictures.imagefolder', 'rooms.folder', 'inference', 'painting.command_line', 'validation_metrics',
+         'validation.grid', 'validation.comparison', 'validation.command_line']
 
 
 @pytest.mark.parametrize('module', LIGHT)
@@ -81,12 +100,12 @@ def test_no_torch_before_it_is_needed(module):
 
 
 def test_nothing_of_nbdev_at_run_time():
-    for module in ORDER: assert 'nbdev' not in [name.split('.')[0] for name in top_level_names(module)]
+    for module, path in MODULES.items(): assert 'nbdev' not in [name.split('.')[0] for name in top_level_names(path)], module
 
 
-def top_level_names(module: str) -> list[str]:
-    "Every module named in an import statement of `module`"
-    tree = ast.parse((ROOT/'wall_inpainting'/f'{module}.py').read_text())
+def top_level_names(path: Path) -> list[str]:
+    "Every module named in an import statement of a file"
+    tree = ast.parse(path.read_text())
     return [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names] + \
            [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
 

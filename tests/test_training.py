@@ -23,11 +23,12 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 
-from wall_inpainting import lora_files, training
-from wall_inpainting.architectures import TinySizes, write_tiny_bundle
-from wall_inpainting.bundles import load_bundle
+from wall_inpainting.models import lora_files
+from wall_inpainting.lora import trainer as training
+from wall_inpainting.models.architectures import TinySizes, write_tiny_bundle
+from wall_inpainting.models.bundles import load_bundle
 from wall_inpainting.color_reference import sample_rooms
-from wall_inpainting.training_recipes import ALIGNED
+from wall_inpainting.training import ALIGNED
 
 folder = Path(sys.argv[1])
 recipe = replace(ALIGNED, ema=.9, min_snr=5., noise_offset=.05, mask_weight=.5, color_weight=.1, reference_dropout=.3, control_dropout=.3)

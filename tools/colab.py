@@ -1,4 +1,4 @@
-"""Give every numbered notebook its Open-in-Colab badge and a cell that installs the package there: `python tools/colab.py`.
+"""Give every notebook but the index its Open-in-Colab badge and a cell that installs the package there: `python tools/colab.py`.
 
 Both stand right below the title. The cell does nothing anywhere but on Colab, and nbdev neither runs nor shows it; outputs
 and all other cells stay as they are. With `--check`, nothing is written, and a notebook that lacks them is an error.
@@ -36,11 +36,11 @@ def with_colab(notebook, name: str, config):
 def main(paths: list[Path], check: bool) -> list[str]:
     "Write or check; the names of notebooks that were not as they should be"
     config, stale = get_config(), []
-    for path in paths or sorted(config.nbs_path.glob('[0-9]*.ipynb')):
+    for path in paths or sorted(path for path in config.nbs_path.rglob('*.ipynb') if path.stem != 'index'):
         notebook = nbformat.read(path, as_version=4)
-        wanted = with_colab(notebook, path.name, config)
+        wanted = with_colab(notebook, path.resolve().relative_to(config.nbs_path).as_posix(), config)
         if [dict(cell) for cell in wanted.cells] == [dict(cell) for cell in notebook.cells]: continue
-        stale.append(path.name)
+        stale.append(path.resolve().relative_to(config.nbs_path).as_posix())
         if check: continue
         unfinished = path.with_suffix('.tmp')
         unfinished.write_text(nbformat.writes(wanted) + '\n', encoding='utf-8')
@@ -50,7 +50,7 @@ def main(paths: list[Path], check: bool) -> list[str]:
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('notebooks', nargs='*', type=Path, help='default: all numbered ones')
+    parser.add_argument('notebooks', nargs='*', type=Path, help='default: all but the index')
     parser.add_argument('--check', action='store_true', help='write nothing')
     args = parser.parse_args()
     stale = main(args.notebooks, args.check)

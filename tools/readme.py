@@ -43,7 +43,7 @@ def cell_markdown(cell, figures: dict[str, bytes]) -> list[str]:
     if cell.cell_type == 'raw': # nbdev turns the title into front matter
         title = re.search(r'^title: *(.+)$', source, re.M)
         return [f'# {title[1]}'] if title else []
-    if cell.cell_type == 'markdown': return [re.sub(r'\]\((\w+\.ipynb)', r'](nbs/\1', source)]
+    if cell.cell_type == 'markdown': return [re.sub(r'\]\(([\w/]+\.ipynb)', r'](nbs/\1', source)]
     if not source: return []
     directives = {line.split('|', 1)[1].split(':')[0].strip(): line.split(':', 1)[-1].strip()
                   for line in source.splitlines() if line.startswith('#|')}

@@ -1,4 +1,4 @@
-"""Run notebooks in a real kernel and save their outputs, then clean them: `python tools/refresh.py [nbs/00_*.ipynb ...]`.
+"""Run notebooks in a real kernel and save their outputs, then clean them: `python tools/refresh.py [nbs/rooms/*.ipynb ...]`.
 
 `nbdev_test` checks that cells run but never saves what they show. This does, under the same rules: cells marked
 `eval: false`, or with one of settings.ini's `tst_flags`, are not run and keep the outputs they have. With `--flags cuda`
@@ -48,4 +48,4 @@ if __name__ == '__main__':
     os.environ.setdefault('HF_HUB_OFFLINE', '' if 'hub' in args.flags else '1')
     config = get_config()
     flags = set(config.tst_flags.split()) - set(args.flags.split())
-    for path in args.notebooks or sorted(config.nbs_path.glob('[0-9i]*.ipynb')): refresh(path, flags)
+    for path in args.notebooks or sorted(config.nbs_path.rglob('*.ipynb')): refresh(path, flags)

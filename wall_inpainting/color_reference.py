@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor
 
-from .shading import (CODE_OF_LIGHT, LIGHT_OF_CODE, LUMINANCE, as_mask, get_grid, linear_to_srgb, sample_rooms,
+from .light.formula import (CODE_OF_LIGHT, LIGHT_OF_CODE, LUMINANCE, as_mask, get_grid, linear_to_srgb, sample_rooms,
                                    sample_wall, show_images, srgb_to_linear, wall_median, wall_shading)
 
 _all_ = ['as_mask', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading'] # at home here too

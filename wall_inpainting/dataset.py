@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 from .color_reference import apply_color_jitter, create_solid_color_reference, extract_dominant_color, generate_random_color
-from .imagefolder import CHECKS, Row, check_files, load_mask, open_picture, read_metadata, upright_size
+from .pictures.imagefolder import CHECKS, Row, check_files, load_mask, open_picture, read_metadata, upright_size
 
 # %% ../nbs/01_dataset.ipynb #b4e44b6d
 def wall_crop(

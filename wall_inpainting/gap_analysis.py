@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 from fastcore.script import Param, call_parse
 
-from .bundles import Bundle, BundleError, load_bundle
-from .gap_conditions import GAP_RECIPES
-from .gap_report import check_bars, dosed_values, draw_distances, draw_doses, draw_estimates, gap_page
-from .gap_runs import GapStudy, gap_sheet, open_comparison, run_gap
-from .photos import whole_file
-from .recipes import NEGATIVE_PROMPT, SPEC
-from .rooms import parse_numbers
-from .training import TrainingError, TrainingSettings
-from .training_command_line import choose_dtype, find_data
+from .models.bundles import Bundle, BundleError, load_bundle
+from .gap.conditions import GAP_RECIPES
+from .gap.report import check_bars, dosed_values, draw_distances, draw_doses, draw_estimates, gap_page
+from .gap.runs import GapStudy, gap_sheet, open_comparison, run_gap
+from .pictures.photos import whole_file
+from .models.settings import NEGATIVE_PROMPT, SPEC
+from .runs.command_lines import parse_numbers
+from .lora.trainer import TrainingError, TrainingSettings
+from .lora.command_line import choose_dtype, find_data
 
 # %% ../nbs/05_gap_analysis.ipynb #082ddd9f
 def plot_gap(

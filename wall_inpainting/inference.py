@@ -22,10 +22,10 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .color_reference import as_mask, color_to_hex, wall_median
-from .compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
-from .photos import check_mask, check_size
-from .recipes import FAITHFUL, SPEC, Paint, Settings, draw_seed, mix_paint, pipeline_arguments, shared_control
-from .shading import read_lines
+from .pictures.compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
+from .pictures.photos import check_mask, check_size
+from .models.settings import FAITHFUL, SPEC, Paint, Settings, draw_seed, mix_paint, pipeline_arguments, shared_control
+from .light.formula import read_lines
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
 # and neither `wall_repaint --help` nor engine 'recolor' needs them.
@@ -126,7 +126,7 @@ def _recolorer(name, scene):
     from wall_inpainting.color_reference import paint_target, recolor
     image,mask,light = scene.image,scene.mask,scene.settings.light
     if name == 'recolor': return lambda color: (recolor(image, mask, color, light), None)
-    from wall_inpainting.light import light_shading, load_light_net
+    from wall_inpainting.light.network import light_shading, load_light_net
     load_light_net() # now, and not in several threads at once
     if 'lines' not in scene.found: scene.found['lines'] = read_lines(image, mask)
     def relight(color):
@@ -160,7 +160,7 @@ class WallPainter:
         if engine == 'diffusion' and isinstance(bundle := bundle or 'tiny', (str, Path)):
             with _collecting_nothing():
                 import torch
-                from wall_inpainting.bundles import load_bundle
+                from wall_inpainting.models.bundles import load_bundle
                 bundle = load_bundle(bundle, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.bundle,self.engine,self.lora,self.progress = bundle,engine,lora,progress
 

@@ -20,7 +20,7 @@ REQUIRED = os.environ.get('WALL_BROWSER') == 'required'  # whatever is missing i
 playwright, _ = (importlib.import_module(name) if REQUIRED else pytest.importorskip(name) for name in ('playwright.sync_api', 'ipyevents'))
 
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-CELLS = ['from wall_inpainting.explorers import MetricExplorer, ShapeFlow', 'MetricExplorer()', 'ShapeFlow()', "print('all', 'ran')"]
+CELLS = ['from wall_inpainting.studio.explorers import MetricExplorer, ShapeFlow', 'MetricExplorer()', 'ShapeFlow()', "print('all', 'ran')"]
 PATIENCE = 180  # s: importing PyTorch and opening a page on two busy cores
 OUTLINE = [(0, 0), (.36, .21), (1, .12), (1, .5), (.92, .81), (.36, .74), (0, 1)]  # of the first sample room's wall, in shares of the picture
 STROKE = [(.46, .42), (.55, .42), (.68, .42)]  # over the pictures on it, which are no wall
@@ -132,7 +132,7 @@ def check_shape_flow(page):
 
 def test_studio_outline_repaint_save(page, tmp_path):
     "The page of `wall_studio`: click the wall's corners, take the pictures off it with a brush, repaint, draw the curtain, save; a wrong colour is said, not raised"
-    from wall_inpainting.repaint_studio import studio_notebook
+    from wall_inpainting.studio.page import studio_notebook
     saved = tmp_path/'saved'
     saved.mkdir()
     (tmp_path/'studio.ipynb').write_text(json.dumps(studio_notebook(saved)))
@@ -191,7 +191,7 @@ def check_saved(folder: Path):
     import numpy as np
     from PIL import Image
 
-    from wall_inpainting.repaint_session import sample_photos
+    from wall_inpainting.studio.session import sample_photos
     photo = np.asarray(Image.open(next(iter(sample_photos().values()))[0]).convert('RGB'))
     wall, mask = (np.asarray(Image.open(folder/name)) for name in ('wall.png', 'wall_mask.png'))
     assert .2 < (mask > 127).mean() < .8

@@ -24,7 +24,7 @@ from wall_inpainting.models.bundles import load_bundle
 from wall_inpainting.color_reference import sample_rooms
 from wall_inpainting.dataset import WallInpaintingDataset, collate_fn
 from wall_inpainting.training import ALIGNED, ORIGINAL, add_lora, training_unet
-from wall_inpainting.lora.steps import Run, TrainingSettings, make_accelerator, make_optimizer, open_data
+from wall_inpainting.lora.steps import LoraRun, TrainingSettings, make_accelerator, make_optimizer, open_data
 
 LOOPS = ['a', 'a_memory', 'b', 'c']
 VARIANTS = {'plain': {}, 'checkpointing': dict(gradient_checkpointing=True), 'compiled': dict(compile=True)}
@@ -70,7 +70,7 @@ def literal_loop(bundle, settings, accelerator, in_memory: bool) -> Callable:
 
 def cached_loop(recipe, bundle, settings, accelerator, folder: Path) -> Callable:
     "A step of the project's own training, less checkpoints and logs"
-    run = Run(open_data(sample_rooms().parent, bundle, recipe, settings, folder/'cache'), bundle, recipe, settings, folder/recipe.name, accelerator)
+    run = LoraRun(open_data(sample_rooms().parent, bundle, recipe, settings, folder/'cache'), bundle, recipe, settings, folder/recipe.name, accelerator)
     batches = iter(run.batches())
     return lambda: run.train_step(next(batches))['loss']
 

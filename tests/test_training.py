@@ -57,9 +57,9 @@ def half_written(path, data, original=training._write):
         with open(path, 'wb') as file: file.write(bytes(data)[:len(data)//2]); file.flush(); die()
     original(path, data)
 
-def in_training(): before(training.Run, '_update', lambda run, norm: run.step == 3)
-def at_the_first_step(): before(training.Run, '_update', lambda run, norm: run.step == 0)
-def while_logging(): before(training.Run, 'log', lambda run, values: run.step == 5)
+def in_training(): before(training.LoraRun, '_update', lambda run, norm: run.step == 3)
+def at_the_first_step(): before(training.LoraRun, '_update', lambda run, norm: run.step == 0)
+def while_logging(): before(training.LoraRun, 'log', lambda run, values: run.step == 5)
 def while_the_state_is_written(): training._write = half_written
 def before_the_lora_is_written(): before(training, 'save_lora', lambda unet, folder, *args: '000005' in str(folder))
 def before_the_checkpoint_is_renamed(): before(os, 'replace', lambda a, b: '000005' in str(a) and Path(a).is_dir())
@@ -82,11 +82,11 @@ for kill in kills:
     results[out] = [in_a_process(killed), sorted(path.name for path in (folder/out).glob('*checkpoint*')), in_a_process(train, out)]
 
 def full():
-    save = training.Run.save
+    save = training.LoraRun.save
     def limited(run):
         if run.step == 4: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)) # bytes a file may have
         return save(run)
-    training.Run.save = limited
+    training.LoraRun.save = limited
     try: train('full')
     except training.TrainingError as error: (folder/'message.txt').write_text(str(error))
 
@@ -97,12 +97,12 @@ results['full'] = [in_a_process(full), sorted(path.name for path in (folder/'ful
 TOGETHER = COMMON + '''
 process, processes = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
 settings = replace(settings, accumulate=2//processes, dropout=0.) # dropout is drawn for each process
-seen, step = [], training.Run.train_step
+seen, step = [], training.LoraRun.train_step
 def noted(run, batches):
     assert run.accelerator.num_processes == processes and run.samples_a_step == 4
     seen.append(torch.cat([batch['number'] for batch in batches]).tolist())
     return step(run, batches)
-training.Run.train_step = noted
+training.LoraRun.train_step = noted
 train(f'by_{processes}', settings)
 (folder/f'seen_{processes}_{process}.json').write_text(json.dumps(seen))
 '''

@@ -50,7 +50,7 @@ def compare_recipes(
     "Measure the gap on any photos with any bundle, and write gap.json, gap.jpg and gap.html"
     comparison, out = open_comparison(data, bundle, study, out), Path(out)
     results = run_gap(comparison, progress)
-    shown = [name for name in ('base', 'original', 'aligned', 'pressed') if name in study.conditions] or study.conditions[:1]
+    shown = [name for name in ('base', 'original', 'aligned', 'aligned_color_loss') if name in study.conditions] or study.conditions[:1]
     sheet = gap_sheet(comparison, shown)
     with whole_file(out/'gap.jpg') as unfinished: sheet.save(unfinished, quality=88)
     title = ', '.join(['Photo', 'reference', *(results['labels'][name] for name in shown), 'truth'])

@@ -139,7 +139,7 @@ def check_bars(
     "Whether the bars are met"
     def of(condition, scale=1.): return run_values(results, 'delta_e_2000', condition, scale=scale)
     have, verdicts = set(results['labels']), []
-    verdicts += [_half(of, name) for name in ('aligned', 'pressed') if {name, 'original'} <= have]
+    verdicts += [_half(of, name) for name in ('aligned', 'aligned_color_loss') if {name, 'original'} <= have]
     if {'reference', 'random_reference'} <= have: verdicts.append(_ignored(of))
     doses = {run['scale'] for run in results['runs'] if run['condition'] == 'aligned' and run['settings'] == 'pure'}
     if len(doses) > 1:
@@ -163,7 +163,7 @@ def distance_slope(
     return Estimate(float(slope(far, errors)), *(float(q) for q in np.quantile(slope(far[drawn], errors[drawn]), [.025, .975])), len(far))
 
 # %% ../../nbs/gap/report.ipynb #7080b535
-_INK = {'base': '#6b6b6b', 'original': '#f26419', 'aligned': '#33658a', 'pressed': '#2a9d5c'} # the ends of the comparison
+_INK = {'base': '#6b6b6b', 'original': '#f26419', 'aligned': '#33658a', 'aligned_color_loss': '#2a9d5c'} # the ends of the comparison
 _EFFECT = {-1: 'helps', 1: 'harms', 0: 'makes no difference that these photos could show'}
 
 def _factor_sentences(results, of):

@@ -21,12 +21,12 @@ from tqdm import tqdm
 from ..models.bundles import Bundle
 from ..pictures.compositing import side_by_side
 from ..dataset import WallInpaintingDataset
-from .conditions import GAP_LABELS, GAP_RECIPES, PURE, check_claims, round_trip
+from .conditions import GAP_LABELS, GAP_RECIPES, MODEL_ONLY, check_claims, round_trip
 from ..pictures.imagefolder import read_metadata
 from ..inference import WallPainter
 from ..lora.cache import build_cache
 from ..models.lora_files import DIFFUSERS_FILE
-from ..models.settings import FAITHFUL, NEGATIVE_PROMPT, SPEC, Settings
+from ..models.settings import FAITHFUL, NEGATIVE_PROMPT, SPEC, InferenceSettings
 from ..lora.trainer import TrainingData, TrainingSettings, read_log, train_lora
 from ..validation.runs import restore_sample, store_sample, validate_sample
 from ..validation.grid import ValidationSample, read_validation_sample, run_versions, write_json
@@ -44,7 +44,7 @@ class GapStudy:
     negative_prompt: str = NEGATIVE_PROMPT # '' for a bundle that was trained without words
     scales: tuple[float, ...] = (0., .25, .5, .75) # of the IP-Adapter, beside 1
     guidances: tuple[float, ...] = (1., 2.5) # beside `guidance`; 1: none
-    dosed: tuple[str, ...] = ('base', 'original', 'aligned', 'pressed') # conditions that are measured at each scale and guidance
+    dosed: tuple[str, ...] = ('base', 'original', 'aligned', 'aligned_color_loss') # conditions that are measured at each scale and guidance
 
     def __post_init__(self):
         for name in ('conditions', 'dosed'):
@@ -58,9 +58,9 @@ class GapStudy:
     def settings(self,
         condition:str, # name in `conditions`
         seed:int,      # one of `seeds`
-    ) -> list[Settings]:
+    ) -> list[InferenceSettings]:
         "With what a condition is asked to repaint"
-        pure, faithful = (replace(each, steps=self.denoising, guidance=self.guidance, negative_prompt=self.negative_prompt) for each in (PURE, FAITHFUL))
+        pure, faithful = (replace(each, steps=self.denoising, guidance=self.guidance, negative_prompt=self.negative_prompt) for each in (MODEL_ONLY, FAITHFUL))
         if condition not in self.dosed or seed != self.seeds[0]: return [pure, faithful]
         return [pure, faithful, *(replace(pure, ip_adapter_scale=scale) for scale in self.scales), *(replace(pure, guidance=guidance) for guidance in self.guidances)]
 
@@ -137,7 +137,7 @@ def train_condition(
 def measure_run(
     samples:Sequence[ValidationSample], # of `held_out`
     painter:WallPainter, # with the condition's LoRA
-    settings:Settings,
+    settings:InferenceSettings,
     seed:int,           # of the noise, the same for every photo
     out:str|Path,       # folder of the run; what is there stays
 ) -> list[ValidationSample]: # with output and metrics
@@ -176,7 +176,7 @@ def run_folder(
     out:Path,          # of the study
     condition:str,
     seed:int,
-    settings:Settings,
+    settings:InferenceSettings,
 ) -> Path:
     "Where a run's repaints are"
     if condition not in GAP_RECIPES: raise ValueError(f'no condition {condition!r}; there are {", ".join(GAP_RECIPES)}')
@@ -223,7 +223,7 @@ def run_gap(
 # %% ../../nbs/gap/runs.ipynb #e336abc9
 def gap_sheet(
     comparison:Comparison, # that has been run
-    conditions:Sequence[str]=('base', 'original', 'aligned', 'pressed'),
+    conditions:Sequence[str]=('base', 'original', 'aligned', 'aligned_color_loss'),
     count:int=4, # photos
 ) -> Image.Image: # RGB; a row a photo: photo, reference, a repaint each, and the truth where it is known
     "Photos, references and pure repaints with the first seed"

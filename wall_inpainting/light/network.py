@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DARK', 'WIDTHS', 'BLURS', 'AREA', 'FINE', 'old_light', 'Residual', 'wall_blur', 'LightNet', 'SmallWall',
-           'shrink_wall', 'load_light_net', 'predict_light', 'fit_correction', 'Light', 'light_shading',
+           'shrink_wall', 'load_light_net', 'predict_light', 'fit_correction', 'LightEstimate', 'light_shading',
            'estimate_light', 'repaint_wall']
 
 # %% ../../nbs/light/network.ipynb #49a9bc84
@@ -273,7 +273,7 @@ def _keep_hue(correction, small):
     return luminance + (correction-luminance)*clear
 
 # %% ../../nbs/light/network.ipynb #08aa2c9a
-class Light(NamedTuple):
+class LightEstimate(NamedTuple):
     "The light on a wall, and where it can't be read off the photo."
     shading: np.ndarray # [H,W,3] float32, log light over the wall's median, under the new paint; good on the wall only
     pattern: np.ndarray # [H,W] float32 in [0,1]; 1 = paper, stains, or a border of two paints; 0 = plain, or no wall
@@ -285,7 +285,7 @@ def light_shading(
     net:LightNet|None=None, # None: the one that ships
     area:int=AREA, # px that the network looks at
     lines:WallLines|None=None, # of `read_lines`, which several paints can share; None: read here
-) -> tuple[np.ndarray, np.ndarray]: # [H,W,3] float32 linear light over the wall's median, for `recolor`; pattern as in `Light`
+) -> tuple[np.ndarray, np.ndarray]: # [H,W,3] float32 linear light over the wall's median, for `recolor`; pattern as in `LightEstimate`
     "The wall's light at full size, under the new paint."
     rgb, mask = np.asarray(image.convert('RGB')), as_mask(mask, image.size)
     median = np.maximum(LIGHT_OF_CODE[wall_median(rgb, mask)], 1e-3)
@@ -315,10 +315,10 @@ def estimate_light(
     color=None, # the wall's colour after the repaint, anything `parse_color` reads; None: as it is now
     net:LightNet|None=None, # None: the one that ships
     area:int=AREA, # px that the network looks at
-) -> Light: # at the photo's size
+) -> LightEstimate: # at the photo's size
     "The light on a wall, whatever the wall wears."
     shading, pattern = light_shading(image, mask, None if color is None else paint_target(image, mask, color), net, area)
-    return Light(np.log(np.maximum(shading, 1e-4)), pattern)
+    return LightEstimate(np.log(np.maximum(shading, 1e-4)), pattern)
 
 # %% ../../nbs/light/network.ipynb #ef9d3707
 def repaint_wall(

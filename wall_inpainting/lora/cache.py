@@ -24,7 +24,7 @@ from ..models.bundles import Bundle
 from ..dataset import WallInpaintingDataset, collate_fn, read_sample
 from .encodings import encode_prompts, encode_references, encode_rows, make_target
 from ..pictures.photos import whole_file
-from ..training import Recipe
+from ..training import TrainingRecipe
 
 # %% ../../nbs/lora/cache.ipynb #5a608eec
 def file_hash(
@@ -62,7 +62,7 @@ _ONLY_SELECTS = {'max_samples', 'quality_threshold', 'check', 'unconditional'} #
 def cache_key(
     dataset:WallInpaintingDataset, # for its options
     bundle:Bundle,                 # for its files; nothing of it is read
-    recipe:Recipe,                 # for what it has in the loop
+    recipe:TrainingRecipe,                 # for what it has in the loop
     hashes:FileHashes,             # reads the bundle's files, or remembers them
 ) -> dict:                         # readable; of JSON's types
     "What all rows of a dataset depend on"
@@ -242,7 +242,7 @@ def _constants(dataset, bundle, recipe, folder, hashes):
 def build_cache(
     dataset:WallInpaintingDataset,       # opened with `**recipe.dataset_options`
     bundle:Bundle,                       # the frozen networks; only those are read that something is missing of
-    recipe:Recipe,                       # what is in the loop
+    recipe:TrainingRecipe,                       # what is in the loop
     folder:str|Path,                     # of caches; one serves any number of datasets, bundles and recipes
     options:CacheOptions=CacheOptions(), # variants, batch, workers
     **changes,                           # fields of `options` to change, by name: variants=8

@@ -26,13 +26,13 @@ from ..dataset import WallInpaintingDataset
 from ..models.lora_files import push_lora
 from ..models.settings import SPEC, pipeline_arguments
 from .trainer import TrainingError, TrainingSettings, open_data, train_lora
-from ..training import TRAINING_RECIPES, Recipe
+from ..training import TRAINING_RECIPES, TrainingRecipe
 
 # %% ../../nbs/lora/command_line.ipynb #c37f14db
 def sample_pictures(
     bundle:Bundle,        # its pipeline repaints
     root:str|Path,        # folder with the split folders; validation is taken where it exists, else train
-    recipe:Recipe,        # colours of the references
+    recipe:TrainingRecipe,        # colours of the references
     count:int=4,          # photos
     steps:int=SPEC.steps, # denoising steps
 ) -> Callable[[int, Path], Image.Image]: # on_validation(step, folder of the LoRA) -> RGB: photos above, repaints below
@@ -77,7 +77,7 @@ def run_training(
     data:str|Path,             # folder with the split folders, or a data set of the hub
     out:str|Path,              # folder of the run
     bundle:str,                # 'tiny', 'sd15' or a folder
-    recipe:Recipe,             # what is in the loop
+    recipe:TrainingRecipe,             # what is in the loop
     settings:TrainingSettings, # how it is trained
     resume:bool=False,         # go on with the run in `out`
     epochs:float|None=None,    # passes over the data, in place of the settings' steps

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from ..models.bundles import Bundle
 from ..dataset import COLOR_ORIGINS
 from ..light.network import repaint_wall
-from ..training import Recipe
+from ..training import TrainingRecipe
 
 # %% ../../nbs/lora/encodings.ipynb #e729a54e
 _pixels = VaeImageProcessor() # PIL pictures from tensors in [-1,1] and back, exactly
 
 def make_target(
     sample:dict[str, Tensor], # of a `WallInpaintingDataset`
-    target:str, # 'photo' or 'recolored', as in a `Recipe`
+    target:str, # 'photo' or 'recolored', as in a `TrainingRecipe`
 ) -> Tensor: # [3,R,R] float in [-1,1]
     "The picture that a sample's loss aims at"
     if target not in ('photo', 'recolored'): raise ValueError(f"target must be 'photo' or 'recolored', not {target!r}")
@@ -96,7 +96,7 @@ _KEPT_AS = dict(moments=torch.float16, masked_latents=torch.float16, mask=torch.
 def encode_rows(
     batch:dict[str, Tensor], # as from `collate_fn`, and targets [B,3,R,R] float in [-1,1]
     bundle:Bundle,           # the frozen networks
-    recipe:Recipe,           # says which of them it needs
+    recipe:TrainingRecipe,           # says which of them it needs
 ) -> dict[str, Tensor]:      # moments, masked_latents and mask; tokens with an IP-Adapter; depth with a ControlNet: on the CPU, as kept
     "Everything frozen of a batch"
     rows = encode_latents(bundle.vae, batch['pixel_values'], batch['targets'], batch['masks'])

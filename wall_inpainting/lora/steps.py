@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ORDER', 'NOISE', 'DROPOUT', 'VALIDATION', 'TrainingSettings', 'lr_factor', 'stream', 'step_samples', 'StepBatches',
-           'TrainingData', 'open_data', 'make_accelerator', 'make_optimizer', 'TrainingError', 'Run', 'checkpoints']
+           'TrainingData', 'open_data', 'make_accelerator', 'make_optimizer', 'TrainingError', 'LoraRun', 'checkpoints']
 
 # %% ../../nbs/lora/steps.ipynb #bc49c4fb
 import math
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..models.bundles import Bundle
 from ..dataset import WallInpaintingDataset
 from .cache import LatentCache, build_cache
-from ..training import Draws, Recipe, TrainingModels, add_lora, draw, training_losses, training_unet
+from ..training import Draws, TrainingRecipe, TrainingModels, add_lora, draw, training_losses, training_unet
 
 # %% ../../nbs/lora/steps.ipynb #e93f40d0
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class TrainingData(NamedTuple):
 def open_data(
     root:str|Path,             # folder with the split folders train and, if there is one, validation
     bundle:Bundle,             # its resolution, and the frozen networks
-    recipe:Recipe,             # targets, references and prompts
+    recipe:TrainingRecipe,             # targets, references and prompts
     settings:TrainingSettings, # variants of each sample
     folder:str|Path,           # of the caches
     **options,                 # of `DatasetOptions`, for the training split: flip_prob=.5, max_samples=100
@@ -175,12 +175,12 @@ def make_optimizer(
 class TrainingError(Exception):
     "A training that can't go on; its last checkpoint is whole"
 
-class Run:
+class LoraRun:
     "A training that can stop after any step and go on as if it had not"
     def __init__(self,
         data:TrainingData,
         bundle:Bundle,             # what is frozen; its weights are shared
-        recipe:Recipe,             # what is in the loop
+        recipe:TrainingRecipe,             # what is in the loop
         settings:TrainingSettings,
         out:str|Path,              # folder of the run
         accelerator:Accelerator,   # as by `make_accelerator`
@@ -225,7 +225,7 @@ def checkpoints(
 
 # %% ../../nbs/lora/steps.ipynb #24af438a
 @patch
-def train_step(self:Run,
+def train_step(self:LoraRun,
     batches:list[dict], # of this step in this process
 ) -> dict[str, float]:  # 'loss', 'noise' and 'color', means over the step's samples in all processes; 'lr'; 'skipped' steps so far
     "Losses, gradients, and an update of the LoRA"
@@ -246,7 +246,7 @@ def train_step(self:Run,
     return dict(zip(losses, means), lr=lr, skipped=self.skipped)
 
 @patch
-def _update(self:Run, norm):
+def _update(self:LoraRun, norm):
     "One step of the optimizer, unless the gradient is not finite: then none, and too many of those are the end"
     finite = bool(torch.isfinite(norm))
     if finite or self.accelerator.scaler: self.optimizer.step() # a scaler leaves it out by itself, and takes note

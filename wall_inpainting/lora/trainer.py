@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from ..models.bundles import Bundle
 from ..models.lora_files import DIFFUSERS_FILE, LoraCard, save_lora
-from ..training import ORIGINAL, Draws, Recipe, draw, training_losses
-from .steps import (VALIDATION, Run, TrainingData, TrainingError, TrainingSettings, checkpoints, make_accelerator,
+from ..training import ORIGINAL, Draws, TrainingRecipe, draw, training_losses
+from .steps import (VALIDATION, LoraRun, TrainingData, TrainingError, TrainingSettings, checkpoints, make_accelerator,
                                             open_data, stream)
 
 # %% ../../nbs/lora/trainer.ipynb #c033e511
@@ -35,7 +35,7 @@ _all_ = ['TrainingSettings', 'TrainingData', 'TrainingError', 'open_data', 'chec
 # %% ../../nbs/lora/trainer.ipynb #8500b24f
 @patch
 @contextmanager
-def averaged(self:Run) -> Iterator: # while the context lasts
+def averaged(self:LoraRun) -> Iterator: # while the context lasts
     "Put the running average in the LoRA's place, where the recipe has one"
     if self.ema: self.ema.store(self.lora.values()); self.ema.copy_to(self.lora.values())
     try: yield
@@ -52,7 +52,7 @@ def _discard(folder):
 
 # %% ../../nbs/lora/trainer.ipynb #a54bc7cc
 @patch
-def save(self:Run) -> Path|None: # the checkpoint, in the first process
+def save(self:LoraRun) -> Path|None: # the checkpoint, in the first process
     "Write a checkpoint beside its place, move it there, and delete the oldest"
     place, scaler = self.out/f'checkpoint_{self.step:06d}', self.accelerator.scaler
     if place.exists() or not self.accelerator.is_main_process: return None
@@ -74,7 +74,7 @@ def save(self:Run) -> Path|None: # the checkpoint, in the first process
     return place
 
 @patch
-def resume(self:Run) -> int: # steps done
+def resume(self:LoraRun) -> int: # steps done
     "Go on from the newest checkpoint, if there is one"
     if self.accelerator.is_main_process:
         for left in self.out.glob('.checkpoint_*.unfinished'): shutil.rmtree(left)
@@ -93,7 +93,7 @@ VALIDATION_LEVELS = (.125, .375, .625, .875) # noise levels, of the scheduler's 
 
 @patch
 @torch.no_grad()
-def validation_losses(self:Run) -> dict[str, float]: # mean square 'noise' and 'color' errors over the samples and levels; empty without a validation split
+def validation_losses(self:LoraRun) -> dict[str, float]: # mean square 'noise' and 'color' errors over the samples and levels; empty without a validation split
     "The losses of the validation split under noise that is always the same"
     cache, accelerator = self.data.validation, self.accelerator
     if cache is None: return {}
@@ -116,7 +116,7 @@ def validation_losses(self:Run) -> dict[str, float]: # mean square 'noise' and '
 _BINDING = ('steps', 'lr', 'warmup', 'betas', 'weight_decay', 'clip', 'seed', 'rank', 'alpha', 'dropout', 'adam_8bit')
 
 @patch
-def open_folder(self:Run):
+def open_folder(self:LoraRun):
     "Begin the folder of a run, or check that what is in it is the same run"
     about = dict(recipe=asdict(self.recipe), settings={name: getattr(self.settings, name) for name in _BINDING},
                  samples_a_step=self.samples_a_step, samples=len(self.data.train), variants=len(self.data.train.places), cache=self.data.train.constants.parent.parent.name)
@@ -142,7 +142,7 @@ def read_log(
     return [json.loads(line) for line in file.read_text().splitlines() if line.endswith('}')] # a killed process may leave half a line
 
 @patch
-def log(self:Run,
+def log(self:LoraRun,
     values:dict, # numbers
 ):
     "Write down the numbers of this step, and give them to the trackers"
@@ -151,7 +151,7 @@ def log(self:Run,
     self.accelerator.log(values, step=self.step)
 
 @patch
-def cut_log(self:Run):
+def cut_log(self:LoraRun):
     "Forget what was logged after the checkpoint that the run goes on from"
     if not self.accelerator.is_main_process or not (self.out/'log.jsonl').exists(): return
     kept = [json.dumps(line) + '\n' for line in read_log(self.out) if line['step'] <= self.step]
@@ -160,7 +160,7 @@ def cut_log(self:Run):
 
 # %% ../../nbs/lora/trainer.ipynb #0e7c8c5c
 @patch
-def validate(self:Run,
+def validate(self:LoraRun,
     on_validation:Callable|None=None, # on_validation(step, folder of the LoRA) -> PIL picture or None; called in the first process
 ):
     "Log the validation losses, and have the LoRA looked at"
@@ -174,7 +174,7 @@ def validate(self:Run,
     self.accelerator.wait_for_everyone()
 
 @patch
-def finish(self:Run) -> Path: # the folder of the run
+def finish(self:LoraRun) -> Path: # the folder of the run
     "Write the LoRA, with its card and the last sample"
     repo, lines = self.bundle.source.inpainting.repo, read_log(self.out)
     samples = sorted((self.out/'samples').glob('*.png'))
@@ -191,7 +191,7 @@ def finish(self:Run) -> Path: # the folder of the run
 def train_lora(
     data:str|Path|TrainingData, # folder with the split folders, or what `open_data` made of one
     bundle:Bundle,              # the models; its weights stay as they are
-    recipe:Recipe,              # what is in the loop
+    recipe:TrainingRecipe,              # what is in the loop
     settings:TrainingSettings,  # how it is trained
     out:str|Path,               # folder of the run; a run that is there goes on
     on_validation:Callable|None=None, # on_validation(step, folder of the LoRA) -> PIL picture or None
@@ -200,7 +200,7 @@ def train_lora(
     accelerator = make_accelerator(bundle, settings, out)
     with accelerator.main_process_first():
         if not isinstance(data, TrainingData): data = open_data(data, bundle, recipe, settings, Path(out)/'cache')
-    run = Run(data, bundle, recipe, settings, out, accelerator)
+    run = LoraRun(data, bundle, recipe, settings, out, accelerator)
     run.open_folder(); run.resume(); run.cut_log()
     if accelerator.log_with: accelerator.init_trackers('training', dict(recipe=recipe.name, steps=settings.steps, lr=settings.lr))
     bar = tqdm(total=settings.steps, initial=run.step, unit='step', disable=not (settings.progress and accelerator.is_main_process))

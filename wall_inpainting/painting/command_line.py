@@ -20,7 +20,7 @@ from ..color_reference import color_to_hex, sample_rooms
 from ..pictures.compositing import side_by_side
 from ..inference import ENGINES, WallPainter, _collecting_nothing
 from ..pictures.photos import PhotoError, check_output, convert_profile, is_lossless, read_mask, read_photo, write_image
-from ..models.settings import RECIPES, SEED
+from ..models.settings import INFERENCE_SETTINGS, SEED
 from ..runs.command_lines import user_errors
 
 # %% ../../nbs/painting/command_line.ipynb #ce003ef6
@@ -78,7 +78,7 @@ def _write(repaints, photo, paths, overwrite):
 # %% ../../nbs/painting/command_line.ipynb #c60bd4fa
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
 _ENGINE = Param('default: diffusion with a bundle, else light', str, choices=list(ENGINES))
-_SETTINGS = Param('recipe for diffusion', str, choices=list(RECIPES))
+_SETTINGS = Param('recipe for diffusion', str, choices=list(INFERENCE_SETTINGS))
 _LIGHT = Param("reference: the wall looks like the colour; scene: the room's light tints it", str, choices=['reference', 'scene'])
 
 def _make_painter(bundle, engine, lora, device):
@@ -116,7 +116,7 @@ def wall_repaint(
         painter,generator = _make_painter(bundle, engine, lora, device),np.random.default_rng(seed)
     for note in scene.notes: print(note)
     if not is_lossless(out): print(f'{out}: JPEG changes every pixel a little; .png keeps those outside the wall as they are')
-    recipe = replace(RECIPES[settings], light=light)
+    recipe = replace(INFERENCE_SETTINGS[settings], light=light)
     with user_errors('wall_repaint', PhotoError):
         if palette: repaints = painter.palette(scene.image, wall, colors, recipe, generator)
         else: repaints = [painter(scene.image, wall, *(colors or [None]), texture, recipe, generator)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..color_reference import blackbody
-from .furniture import Light, Piece, make_fixture, make_piece
+from .furniture import Emitter, Piece, make_fixture, make_piece
 from .meshes import lathe, rounded_box, turned
 from .surfaces import draw_materials, make_floor
 from .coats import RELIEFS, Unrolled, unroll
@@ -80,7 +80,7 @@ class Layout:
         self.taken = [] # floor: (left, front, right, back) in metres
         self.used = [[] for _ in range(4)] # of every wall: (left, right, lower edge) of what covers it
         self.tall = [[] for _ in range(4)] # of every wall: (left, right) where nothing can hang
-        self.lights = [] # of (Light, number of the wall)
+        self.lights = [] # of (Emitter, number of the wall)
 
     def frame(self, wall, u):
         w = self.room.walls[wall]
@@ -249,15 +249,15 @@ def _add_ceiling_lights(layout):
         drop, r = rng.uniform(.15, .5)*h/2.6, rng.uniform(.15, .24)
         y = max(.55*d, min(room.camera.origin[1]+2.4, .85*d)) # not in the camera's face
         room.parts += [(lathe([(.006, 0), (.006, drop)], (w/2, y, h-drop), 8), 'dark'), (lathe([(.05, 0), (.05, .03)], (w/2, y, h-.03)), 'white')]
-        layout.lights.append((Light('shade', (w/2, y, h-drop-r), (r, r*rng.uniform(.5, 1.), r*1.1)), None))
-    elif kind < .55: layout.lights.append((Light('dome', (w/2, d*.5, h-.01), (rng.uniform(.14, .24),)), None))
+        layout.lights.append((Emitter('shade', (w/2, y, h-drop-r), (r, r*rng.uniform(.5, 1.), r*1.1)), None))
+    elif kind < .55: layout.lights.append((Emitter('dome', (w/2, d*.5, h-.01), (rng.uniform(.14, .24),)), None))
     elif kind < .8:
         walls, away = rng.permutation([0, 1, 2])[:rng.integers(1, 3)], rng.uniform(.25, .7)
         for wall in (room.walls[i] for i in walls):
             n = int(np.clip(wall.length/rng.uniform(.8, 1.5), 2, 4 if len(walls) == 1 else 2))
             for i in range(n):
                 at = np.array(wall.origin) + (i+.5)*wall.length/n*np.array(wall.along) + away*np.array(wall.inward)
-                layout.lights.append((Light('spot', (*at, h-.012), ()), None))
+                layout.lights.append((Emitter('spot', (*at, h-.012), ()), None))
 
 # %% ../../nbs/rooms/interiors.ipynb #cb75b0c6
 def _switch_on(layout):
@@ -317,7 +317,7 @@ def make_room(
     _add_pictures(layout, door)
     _add_ceiling_lights(layout)
     if not any(light.kind in ('pane', 'dome', 'shade') for light, _ in layout.lights):
-        layout.lights.append((Light('dome', (room.width/2, room.depth*.5, room.height-.01), (.2,)), None))
+        layout.lights.append((Emitter('dome', (room.width/2, room.depth*.5, room.height-.01), (.2,)), None))
     room.relief = str(rng.choice(RELIEFS, p=[.70, .13, .05, .04, .03, .05]))
     room.relief_seed = int(rng.integers(2**31))
     room.tiles = draw_materials(rng)

@@ -39,7 +39,7 @@ class _State: # what a walk needs and does not change; `drjit.syntax` wants ever
         return [self.mi.Color3f(*channels[3*k:3*k+3]) for k in range(self.coats)]
 
 # %% ../../nbs/rooms/tracing.ipynb #cc39b1d1
-def _found(state, scene, ray, hit, previous, pdf, delta, weight, depth, active):
+def _emitter_hit(state, scene, ray, hit, previous, pdf, delta, weight, depth, active):
     "Light of a lamp that the path ran into by chance"
     mi, dr, lamp = state.mi, state.dr, hit.emitter(scene)
     chosen = scene.pdf_emitter_direction(previous, mi.DirectionSample3f(scene, hit, previous), ~delta)
@@ -47,7 +47,7 @@ def _found(state, scene, ray, hit, previous, pdf, delta, weight, depth, active):
     light *= dr.select(depth > 1, dr.minimum(1, state.most/dr.maximum(dr.max(light), 1e-9)), 1)
     return dr.select((depth == 0) | (hit.shape != state.rings), light, 0) # a spot's light is the spot's, its ring is only seen
 
-def _sought(state, scene, sampler, hit, bsdf, weight, depth, active):
+def _emitter_sampled(state, scene, sampler, hit, bsdf, weight, depth, active):
     "Light of a lamp picked on purpose, and the sun's if it shines in; the next direction"
     mi, dr, context = state.mi, state.dr, state.mi.BSDFContext()
     look = active & mi.has_flag(bsdf.flags(), mi.BSDFFlags.Smooth)
@@ -75,14 +75,14 @@ def _walk(state, scene, sampler, ray, active): # compiled by drjit.syntax: `whil
     while active:
         hit = scene.ray_intersect(ray, ray_flags=mi.RayFlags.All, coherent=depth == 0)
         first, wall = depth == 0, active & (hit.shape == state.wall)
-        light = _found(state, scene, ray, hit, previous, pdf, delta, weight, depth, active)
+        light = _emitter_hit(state, scene, ray, hit, previous, pdf, delta, weight, depth, active)
         mask, lamp = dr.select(first & wall, 1, mask), dr.select(first & (dr.max(light) > 0), 1, lamp)
         distance = dr.select(first & hit.is_valid(), dr.dot(hit.p-ray.o, state.forward), distance)
         for n in range(ORDERS): orders[n] += dr.select(touches == n, light, 0)
         for k in range(state.coats): coats[k] += light*products[k]
         active &= hit.is_valid() & (depth+1 < ORDERS)
         bsdf = hit.bsdf(ray)
-        light, following, gain = _sought(state, scene, sampler, hit, bsdf, weight, depth, active)
+        light, following, gain = _emitter_sampled(state, scene, sampler, hit, bsdf, weight, depth, active)
         painted = state.reflectance(hit, wall)
         touches = dr.select(wall, touches+1, touches)
         for n in range(ORDERS): orders[n] += dr.select(touches == n, light, 0)

@@ -13,12 +13,12 @@ import ipywidgets as widgets
 from fastcore.basics import patch
 from PIL import Image
 
-from .exploration import Stray, explore_stray, metric_line, nearest_sample, plot_run_samples, plot_stray, sorted_page
+from .exploration import Perturbation, explore_perturbation, metric_line, nearest_sample, plot_run_samples, plot_perturbation, sorted_page
 from ..pictures.photos import read_mask, read_photo
 from .widgets import Explorer, picture_bytes, watch_mouse
 from .session import sample_photos
 from .page import RepaintStudio
-from ..validation.runs import Run
+from ..validation.runs import ValidationRun
 from ..validation_metrics import METRICS
 
 # `shape_flow` and `shape_pictures` are imported by `ShapeFlow` alone: torch and diffusers take seconds.
@@ -140,7 +140,7 @@ class MetricExplorer(Explorer):
     def __init__(self,
         photos:dict|None=None, # name: (photo file, mask file); None: the sample rooms
         color:str='#7a9e7e', # asked for at the start, '#rrggbb'
-        stray:Stray=Stray(), # where the sliders start
+        stray:Perturbation=Perturbation(), # where the sliders start
     ):
         self.photos = photos or sample_photos()
         self.room = widgets.Dropdown(options=list(self.photos), description='room')
@@ -159,18 +159,18 @@ class MetricExplorer(Explorer):
         "Show what the controls say."
         file,mask = self.photos[self.room.value]
         photo = read_photo(file)
-        self.exploration = explore_stray(photo.image, read_mask(mask, photo), self.color.value, Stray(**{name: slider.value for name,slider in self.sliders.items()}))
-        self.figure.value = picture_bytes(plot_stray(self.exploration, caption=False))
+        self.exploration = explore_perturbation(photo.image, read_mask(mask, photo), self.color.value, Perturbation(**{name: slider.value for name,slider in self.sliders.items()}))
+        self.figure.value = picture_bytes(plot_perturbation(self.exploration, caption=False))
         self.line.value,self.table.value = f'<b>{metric_line(self.exploration.metrics)}</b>',metric_table(self.exploration.metrics)
 
-    def picture(self): return plot_stray(self.exploration)
+    def picture(self): return plot_perturbation(self.exploration)
 
 # %% ../../nbs/studio/explorers.ipynb #dce96076
 class GridExplorer(Explorer):
     "Page through a validation run in the order of any metric"
     def __init__(self,
-        run:Run, # as from `read_run`
-        baseline:Run|None=None, # a second one, shown beside
+        run:ValidationRun, # as from `read_run`
+        baseline:ValidationRun|None=None, # a second one, shown beside
         metric:str='pixel_delta_e_2000', # at the start, a name in `METRICS`
         rows:int=3, # samples on a page
     ):

@@ -19,7 +19,7 @@ import transformers
 from torch import Tensor, nn
 
 from ..models.architectures import SD15_CONFIGS, SD15_SCHEDULE, adapter_weights, build_models, byte_tokenizer, load_adapter, quiet, write_tiny_bundle
-from ..models.bundles import load_bundle, twin
+from ..models.bundles import load_bundle, share_weights
 from ..color_reference import sample_rooms
 from ..dataset import WallInpaintingDataset, collate_fn
 from .flow_recording import Flow, Stage
@@ -45,7 +45,7 @@ class FlowModels:
 
 def _meta_models(ip_adapter):
     models = build_models(SD15_CONFIGS)
-    learner = twin(models['unet'])
+    learner = share_weights(models['unet'])
     load_adapter(models['unet'], adapter_weights(models['unet'], models['image_encoder'], **SD15_CONFIGS['ip_adapter'], kind=ip_adapter))
     models = {name: nn.Module.to(model, torch.float16).requires_grad_(False) for name,model in models.items()}
     with quiet(): processor = transformers.CLIPImageProcessor()
@@ -57,7 +57,7 @@ def _bundle_models(bundle):
     names = ('text_encoder', 'vae', 'controlnet', 'image_encoder')
     networks = {name: getattr(bundle, name) for name in names} | dict(unet=bundle.adapted_unet, depth_estimator=bundle.depth_estimator.model)
     schedule = {name: bundle.scheduler.config[name] for name in SD15_SCHEDULE if name in bundle.scheduler.config}
-    return FlowModels(networks, add_lora(twin(bundle.unet)), schedule, bundle.tokenizer, _normalisation(bundle.feature_extractor), bundle.ip_adapter)
+    return FlowModels(networks, add_lora(share_weights(bundle.unet)), schedule, bundle.tokenizer, _normalisation(bundle.feature_extractor), bundle.ip_adapter)
 
 @lru_cache(4)
 def flow_models(

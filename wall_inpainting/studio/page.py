@@ -24,7 +24,7 @@ from ..color_reference import color_to_hex
 from ..painting.command_line import split_colors
 from ..inference import ENGINES
 from .widgets import Explorer, picture_bytes, watch_mouse
-from ..models.settings import RECIPES
+from ..models.settings import INFERENCE_SETTINGS
 from .session import RepaintSession, before_after, draw_selection, sample_photos
 from .outlines import brush_mask
 
@@ -75,7 +75,7 @@ class RepaintStudio(Explorer):
         self.colors = _labelled(widgets.Text, value='#7a9e7e', description='colours', continuous_update=False, tooltip='one or several, with commas between')
         self.picker,self.squares = widgets.ColorPicker(value='#7a9e7e', concise=True, layout=dict(width='34px')),widgets.HTML(swatches('#7a9e7e'))
         self.engine = _labelled(widgets.Dropdown, options=[name for name in ENGINES if bundle is not None or name != 'diffusion'], description='engine')
-        self.light,self.recipe = _labelled(widgets.Dropdown, options=_LIGHTS, description='light'),_labelled(widgets.Dropdown, options=list(reversed(RECIPES)), description='recipe')
+        self.light,self.recipe = _labelled(widgets.Dropdown, options=_LIGHTS, description='light'),_labelled(widgets.Dropdown, options=list(reversed(INFERENCE_SETTINGS)), description='recipe')
         self.recipe.layout.display = 'none' if bundle is None else ''
         self.progress,self.message = widgets.IntProgress(layout=dict(display='none', width='300px')),widgets.HTML()
         self.shown,self.curtain = _labelled(widgets.Dropdown, options=[('–', 0)], description='result'),_labelled(widgets.FloatSlider, value=1, min=0, max=1, step=.01, description='after', readout_format='.0%')
@@ -212,7 +212,7 @@ def reveal(self:RepaintStudio):
 def repaint(self:RepaintStudio) -> str: # what to say
     "Repaint the wall in the colours that are written."
     colors = split_colors(self.colors.value)
-    settings = replace(RECIPES[self.recipe.value], light=self.light.value)
+    settings = replace(INFERENCE_SETTINGS[self.recipe.value], light=self.light.value)
     self.progress.max,self.progress.value,self.progress.layout.display = len(colors),0,''
     try: repaints = self.session.repaint(colors, self.engine.value, lambda done: self.progress.set_trait('value', done), settings=settings)
     finally: self.progress.layout.display = 'none'

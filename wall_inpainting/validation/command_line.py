@@ -15,14 +15,14 @@ from fastcore.script import Param, call_parse
 from ..color_reference import sample_rooms
 from ..runs.command_lines import user_errors
 from ..inference import WallPainter
-from ..models.settings import RECIPES, SEED
+from ..models.settings import INFERENCE_SETTINGS, SEED
 from .comparison import compare_runs, comparison_table, plot_comparison
 from .runs import read_run, spec_repaint, validate
 
 # torch, the data set and the bundles are imported where a run needs them: `--help` and `--compare` need none of them.
 
 # %% ../../nbs/validation/command_line.ipynb #79f5c5ed
-VALIDATED = (*RECIPES, 'validation') # recipes of the painter, and the specification's validation pipeline
+VALIDATED = (*INFERENCE_SETTINGS, 'validation') # recipes of the painter, and the specification's validation pipeline
 
 def choose_repaint(
     bundle=None, # Bundle; None: `recolor` is used
@@ -39,7 +39,7 @@ def choose_repaint(
         return spec_repaint(bundle, lora, 20 if steps is None else steps, seed)
     painter = WallPainter(bundle, None if bundle else 'recolor', lora, progress=False)
     if settings != 'faithful' and bundle is None: raise ValueError(f'settings {settings} need a bundle')
-    return lambda image, mask, color: painter(image, mask, color, settings=RECIPES[settings], generator=np.random.default_rng(seed))
+    return lambda image, mask, color: painter(image, mask, color, settings=INFERENCE_SETTINGS[settings], generator=np.random.default_rng(seed))
 
 # %% ../../nbs/validation/command_line.ipynb #ef6be4c0
 def run_validation(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..color_reference import get_grid
-from .runs import Run
+from .runs import ValidationRun
 from ..validation_metrics import METRICS
 
 # %% ../../nbs/validation/comparison.ipynb #f4d0e694
@@ -28,8 +28,8 @@ def metric_error(
 
 # %% ../../nbs/validation/comparison.ipynb #d2be0766
 def pair_runs(
-    run:Run, # the one in question
-    baseline:Run, # what it is compared with
+    run:ValidationRun, # the one in question
+    baseline:ValidationRun, # what it is compared with
     metric:str, # a name in `METRICS`
 ) -> np.ndarray: # [n,2] values of run and baseline, in the run's order
     "The values of a metric in the samples that two runs share."
@@ -85,7 +85,7 @@ class Difference:
 COMPARED = 'delta_e_2000', 'pixel_delta_e_2000', 'hue_error', 'shading_corr', 'texture_ratio', 'pattern_left', 'outside_max'
 
 def compare_runs(
-    runs:Sequence[Run], # the baseline, and what is compared with it
+    runs:Sequence[ValidationRun], # the baseline, and what is compared with it
     generator:np.random.Generator, # of the bootstrap
     metrics:Sequence[str]=COMPARED, # names in `METRICS`
 ) -> list[Difference]: # for each metric, each run; metrics without any pair are left out

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 ROOT = Path(__file__).parent.parent
 EXTRAS = ['rooms', 'studio', 'browser', 'dev']
 IMPORT = '''
-import wall_inpainting, pathlib, sys
+import wall_inpainting
 assert 'site-packages' in wall_inpainting.__file__, wall_inpainting.__file__
 for name in wall_inpainting.__all__: getattr(wall_inpainting, name)
 wall_inpainting.load_bundle('tiny')'''
@@ -82,7 +82,7 @@ def use_dev(programs: Path, source: Path, folder: Path):
     run(programs/'pytest', '-q', 'nbs/rooms/meshes.ipynb', 'tests/test_structure.py', cwd=source)
 
 
-def check(name: str, python: str, package: Path, source: Path, use: list[Callable]) -> bool:
+def check(name: str, python: str, package: Path, source: Path, use: Callable) -> bool:
     "Install a package in a fresh environment, use it, and print a line"
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
@@ -92,7 +92,7 @@ def check(name: str, python: str, package: Path, source: Path, use: list[Callabl
             wanted = f'{package}[{name}]' if name in EXTRAS else package
             run(programs/'python', '-m', 'pip', 'install', '-q', '-c', source/'constraints.txt', wanted)
             run(programs/'python', '-m', 'pip', 'check')
-            for one in use: one(programs, source, Path(place))
+            use(programs, source, Path(place))
         except (RuntimeError, OSError) as error: result = f'FAILED, {error}'
         else: result = 'ok'
     print(f'{name}, {python}: {result} ({time.monotonic()-start:.0f} s)', flush=True)
@@ -106,7 +106,7 @@ if __name__ == '__main__':
     parser.add_argument('--python', default=sys.executable, help='interpreter that the environments are made with')
     args = parser.parse_args()
     if unknown := set(args.names) - set(names): parser.error(f'no {min(unknown)!r}: choose from {names}')
-    use = dict(wheel=[use_nothing], sdist=[use_nothing], rooms=[use_rooms], studio=[use_studio], browser=[use_browser], dev=[use_dev])
+    use = dict(wheel=use_nothing, sdist=use_nothing, rooms=use_rooms, studio=use_studio, browser=use_browser, dev=use_dev)
     with tempfile.TemporaryDirectory() as folder:
         source, wheel, sdist = build(Path(folder))
         passed = [check(name, args.python, sdist if name == 'sdist' else wheel, source, use[name]) for name in args.names or names]

@@ -35,7 +35,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Lamp:
-    "A light that is switched on, or not."
+    "A lamp or a window, with its power; 0 = off."
     kind: str # 'pane', 'shade', 'dome' or 'spot'
     at: tuple # metres
     form: tuple # pane: width, height, the way it faces; shade: lower and upper radius, height, share that passes the cloth; dome: radius; spot: half angle [degrees], share of it at full strength
@@ -71,7 +71,7 @@ class Room:
 
 # %% ../../nbs/rooms/interiors.ipynb #12ecda59
 class Layout:
-    "Puts things against the walls of a room where nothing stands yet."
+    "Puts things against the walls of a room, where there is space."
     def __init__(self,
         room:Room, # parts, lamps and openings are added to it
         rng:np.random.Generator,
@@ -179,8 +179,8 @@ THEMES = {'bedroom': ('bed', 'wardrobe', 'sideboard', 'desk', 'plant', 'armchair
           'living': ('sofa', 'sideboard', 'bookshelf', 'armchair', 'plant', 'floor lamp', 'plant', 'dining'),
           'study': ('desk', 'bookshelf', 'bookshelf', 'armchair', 'sideboard', 'plant', 'floor lamp'),
           'dining': ('dining', 'sideboard', 'plant', 'bookshelf', 'floor lamp', 'armchair'),
-          'hall': ('sideboard', 'plant', 'floor lamp', 'armchair')} # the first one comes first, and to the far wall if it can
-_LOW = {'bed': .9, 'sofa': .85, 'sideboard': 1., 'armchair': .8, 'desk': .95, 'dining': .9} # metres; what is not low hides pictures and windows
+          'hall': ('sideboard', 'plant', 'floor lamp', 'armchair')} # the first one is placed first, at the far wall if it fits
+_LOW = {'bed': .9, 'sofa': .85, 'sideboard': 1., 'armchair': .8, 'desk': .95, 'dining': .9} # metres; furniture not named here counts as 1.9 m high and hides pictures and windows
 
 def _add_furniture(layout):
     room, rng = layout.room, layout.rng
@@ -247,7 +247,7 @@ def _add_ceiling_lights(layout):
     w, d, h, kind = room.width, room.depth, room.height, rng.random()
     if kind < .3:
         drop, r = rng.uniform(.15, .5)*h/2.6, rng.uniform(.15, .24)
-        y = max(.55*d, min(room.camera.origin[1]+2.4, .85*d)) # not in the camera's face
+        y = max(.55*d, min(room.camera.origin[1]+2.4, .85*d)) # not right in front of the camera
         room.parts += [(lathe([(.006, 0), (.006, drop)], (w/2, y, h-drop), 8), 'dark'), (lathe([(.05, 0), (.05, .03)], (w/2, y, h-.03)), 'white')]
         layout.lights.append((Emitter('shade', (w/2, y, h-drop-r), (r, r*rng.uniform(.5, 1.), r*1.1)), None))
     elif kind < .55: layout.lights.append((Emitter('dome', (w/2, d*.5, h-.01), (rng.uniform(.14, .24),)), None))
@@ -279,7 +279,7 @@ def _switch_on(layout):
             form = rng.uniform(30, 55), rng.uniform(.3, .8)
             power = kelvin(above)*rng.uniform(.6, 2.5)*(rng.random() < max(on, .5))
         room.lamps.append(Lamp(kind, at, form, power))
-    if not any(lamp.power.max() > .15 for lamp in room.lamps if lamp.kind != 'spot'): # nobody sits in the dark
+    if not any(lamp.power.max() > .15 for lamp in room.lamps if lamp.kind != 'spot'): # some lamp must be on
         room.lamps.append(Lamp('dome', (room.width/2, room.depth*.45, room.height-.01), (.18,), kelvin(above)*rng.uniform(8, 18)))
     room.lamps.sort(key=lambda lamp: -lamp.power.sum()) # a renderer may have room for a few only
     if room.mood == 'evening' or not windows or rng.random() >= .4: return

@@ -90,7 +90,7 @@ def check(name: str, python: str, package: Path, source: Path, use: Callable) ->
             run(python, '-m', 'venv', Path(place)/'env')
             programs = Path(place)/'env'/('Scripts' if os.name == 'nt' else 'bin')
             wanted = f'{package}[{name}]' if name in EXTRAS else package
-            run(programs/'python', '-m', 'pip', 'install', '-q', '-c', source/'constraints.txt', wanted)
+            run(programs/'python', '-m', 'pip', 'install', '-q', '--no-compile', '-c', source/'constraints.txt', wanted)
             run(programs/'python', '-m', 'pip', 'check')
             use(programs, source, Path(place))
         except (RuntimeError, OSError) as error: result = f'FAILED, {error}'

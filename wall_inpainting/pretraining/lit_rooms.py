@@ -99,7 +99,8 @@ def stand_in_room(
     rows, columns = ((unrolled.v[0, 0]-v)/unrolled.texel).clip(0, len(coats[0])-1).astype(int), (u/unrolled.texel).clip(0, coats[0].shape[1]-1).astype(int)
     albedos = np.stack([coat[rows, columns]*mask[..., None] for coat in coats]).astype(np.float32)
     pictures = np.stack([orders[0] + albedo*orders[1]/.7 for albedo in albedos]).astype(np.float32)
-    return Render(orders, pictures, albedos, mask, np.ones(mask.shape, np.float32), np.zeros(mask.shape, np.float32), notes | dict(seed=seed, index=number, attempt=0, split='train'))
+    depth = np.broadcast_to(np.linspace(2, 4, size[0], dtype=np.float32), mask.shape) # metres
+    return Render(orders, pictures, albedos, mask, depth, np.zeros(mask.shape, np.float32), notes | dict(seed=seed, index=number, attempt=0, split='train'))
 
 # %% ../../nbs/pretraining/lit_rooms.ipynb #c9aa2bb7
 def _mix(paint, other, share): return np.exp(np.log(paint)*(1-share) + np.log(other)*share) # 0: `paint`, 1: `other`

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from ..color_reference import linear_to_srgb
 from .interiors import make_room
-from ..runs.command_lines import parse_numbers
+from ..runs.command_lines import command, parse_numbers
+from ..runs.folder import begin_run, lock_folder
 from .tracing import Render, choose_gain, develop, render_room
 from ..pictures.photos import whole_file
 from .surfaces import paint_card
@@ -34,6 +35,10 @@ class RoomSettings:
     spp: int = 128 # samples a pixel; noise halves with four times as many
     seed: int = 42
     texel: float = .005 # metres, of wallpaper and relief
+
+    def __post_init__(self):
+        if min(self.size) < 8: raise ValueError(f'a picture has at least 8 x 8 px, not {self.size[0]} x {self.size[1]}')
+        if self.spp < 1 or self.seed < 0 or self.texel <= 0: raise ValueError(f'spp must be at least 1, seed at least 0 and texel above 0, not {self.spp}, {self.seed} and {self.texel}')
 
 # %% ../../nbs/rooms/folder.ipynb #60ca9309
 def render_numbered(
@@ -97,14 +102,6 @@ def write_room(
     return rows
 
 # %% ../../nbs/rooms/folder.ipynb #5375bdb2
-def _check_settings(folder, settings): # one folder, one recipe
-    folder.mkdir(parents=True, exist_ok=True)
-    path, recipe = folder/'rooms.json', json.loads(json.dumps(vars(settings)))
-    if not path.exists(): return _replacing(path, lambda file: file.write(json.dumps(recipe).encode()))
-    before = json.loads(path.read_text())
-    other = [f'{key} {before.get(key)}, not {value}' for key, value in recipe.items() if before.get(key) != value]
-    if other: raise ValueError(f"{folder} was begun with {'; '.join(other)}: go on with the same settings, or choose another folder")
-
 def _check_splits(splits):
     every = [number for numbers in splits.values() for number in numbers]
     if not every: raise ValueError('no room to write: all splits are empty')
@@ -120,17 +117,18 @@ def write_rooms(
     "Render rooms into a folder that the dataset reads; rooms that are already there are kept."
     folder = Path(folder)
     _check_splits(splits)
-    _check_settings(folder, settings)
-    rows = {split: [] for split in splits}
-    for split in splits:
-        if (path := folder/split/'metadata.jsonl').exists(): rows[split] = [json.loads(line) for line in path.read_text().splitlines()]
-    done = {split: {row['room'] for row in rows[split]} for split in splits}
-    todo = [(split, number) for split, numbers in splits.items() for number in numbers if number not in done[split]]
-    finished = sum(len(set(numbers) & done[split]) for split, numbers in splits.items())
-    for split, number in tqdm(todo, 'rooms', initial=finished, total=finished+len(todo), disable=not progress):
-        rows[split] = sorted(rows[split] + write_room(folder/split, number, settings), key=lambda row: row['file_name'])
-        lines = ''.join(json.dumps(row) + '\n' for row in rows[split])
-        _replacing(folder/split/'metadata.jsonl', lambda file: file.write(lines.encode()))
+    with lock_folder(folder):
+        begin_run(folder/'rooms.json', vars(settings))
+        rows = {split: [] for split in splits}
+        for split in splits:
+            if (path := folder/split/'metadata.jsonl').exists(): rows[split] = [json.loads(line) for line in path.read_text().splitlines()]
+        done = {split: {row['room'] for row in rows[split]} for split in splits}
+        todo = [(split, number) for split, numbers in splits.items() for number in numbers if number not in done[split]]
+        finished = sum(len(set(numbers) & done[split]) for split, numbers in splits.items())
+        for split, number in tqdm(todo, 'rooms', initial=finished, total=finished+len(todo), disable=not progress):
+            rows[split] = sorted(rows[split] + write_room(folder/split, number, settings), key=lambda row: row['file_name'])
+            lines = ''.join(json.dumps(row) + '\n' for row in rows[split])
+            _replacing(folder/split/'metadata.jsonl', lambda file: file.write(lines.encode()))
     return folder
 
 # %% ../../nbs/rooms/folder.ipynb #e48ced50
@@ -177,7 +175,7 @@ def write_lights(
     "Render rooms and keep their light, for any paint; rooms that are already there are kept."
     folder = Path(folder)
     _check_splits(splits)
-    _check_settings(folder, settings)
+    begin_run(folder/'rooms.json', vars(settings))
     numbers = {number: split for split, several in splits.items() for number in several}
     todo = [number for number in numbers if not (folder/f'{number:05d}.npz').exists()]
     for number in tqdm(todo, 'rooms', initial=len(numbers)-len(todo), total=len(numbers), disable=not progress):
@@ -193,6 +191,7 @@ def _size(text):
     return int(match[1]), int(match[2])
 
 @call_parse
+@command(again='') # the same command continues
 def wall_rooms(
     folder:str, # to write into; rooms that are already there are kept
     train:str='0-99', # numbers of the rooms for training, such as '0-99,120'
@@ -203,8 +202,6 @@ def wall_rooms(
     lights:bool=False, # one .npz a room with its light, for any paint, instead of pictures
 ):
     "Path-trace rooms with their walls in several paints, true masks and depth; started again, it goes on where it stopped."
-    try:
-        splits = {name: numbers for name, text in (('train', train), ('validation', validation)) if (numbers := parse_numbers(text))}
-        settings = RoomSettings(_size(size), spp, seed, .01 if lights else .005)
-        (write_lights if lights else write_rooms)(folder, splits, settings)
-    except (ImportError, ValueError) as error: raise SystemExit(f'wall_rooms: {error}') from None
+    splits = {name: numbers for name, text in (('train', train), ('validation', validation)) if (numbers := parse_numbers(text))}
+    settings = RoomSettings(_size(size), spp, seed, .01 if lights else .005)
+    (write_lights if lights else write_rooms)(folder, splits, settings)

@@ -15,8 +15,13 @@ from functools import partial, wraps
 
 # %% ../../nbs/runs/command_lines.ipynb #a9e5bcb5
 class Stopped(KeyboardInterrupt):
-    "A run that was stopped between two steps; its message says what is written"
-    signal = 2 # its number: 2 for Ctrl-C, 15 for SIGTERM
+    "A run that was stopped and can go on; its message says what is written"
+    def __init__(self,
+        message:str,  # such as 'stopped after step 250; checkpoint_000250 is written'
+        signal:int=2, # its number: 2 for Ctrl-C, 15 for SIGTERM
+    ):
+        super().__init__(message)
+        self.signal = signal
 
 _MISTAKES = ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError
 _BY_NAME = dict(BundleError=2, TrainingError=1, SafetensorError=1, OutOfMemoryError=1, HTTPError=1) # classes whose modules a command must not import just to name them

@@ -80,7 +80,7 @@ class Layout:
         self.taken = [] # floor: (left, front, right, back) in metres
         self.used = [[] for _ in range(4)] # of every wall: (left, right, lower edge) of what covers it
         self.tall = [[] for _ in range(4)] # of every wall: (left, right) where nothing can hang
-        self.lights = [] # of (Emitter, number of the wall)
+        self.emitters = [] # of (Emitter, number of the wall)
 
     def frame(self, wall, u):
         w = self.room.walls[wall]
@@ -91,7 +91,7 @@ class Layout:
     def put(self, piece, wall, u):
         turn, at = self.frame(wall, u) # it mirrors: x, y, z of a wall frame are left-handed, so that faces turn round
         self.room.parts += [(mesh._replace(points=mesh.points @ turn.T + at, normals=mesh.normals @ turn.T, faces=mesh.faces[:, ::-1]), name) for mesh, name in piece.parts]
-        self.lights += [(light._replace(at=tuple(turn @ np.array(light.at) + at)), wall) for light in piece.lights]
+        self.emitters += [(emitter._replace(at=tuple(turn @ np.array(emitter.at) + at)), wall) for emitter in piece.emitters]
 
     def footprint(self, wall, u, width, depth):
         turn, at = self.frame(wall, u)
@@ -241,7 +241,7 @@ def kelvin(
     return np.maximum(blackbody(temperature), .002) # the warmest lamps lie outside sRGB
 
 # %% ../../nbs/rooms/interiors.ipynb #bb2e675f
-def _add_ceiling_lights(layout):
+def _add_ceiling_lamps(layout):
     "A pendant, a dome, or rows of spots along walls"
     room, rng = layout.room, layout.rng
     w, d, h, kind = room.width, room.depth, room.height, rng.random()
@@ -249,27 +249,27 @@ def _add_ceiling_lights(layout):
         drop, r = rng.uniform(.15, .5)*h/2.6, rng.uniform(.15, .24)
         y = max(.55*d, min(room.camera.origin[1]+2.4, .85*d)) # not right in front of the camera
         room.parts += [(lathe([(.006, 0), (.006, drop)], (w/2, y, h-drop), 8), 'dark'), (lathe([(.05, 0), (.05, .03)], (w/2, y, h-.03)), 'white')]
-        layout.lights.append((Emitter('shade', (w/2, y, h-drop-r), (r, r*rng.uniform(.5, 1.), r*1.1)), None))
-    elif kind < .55: layout.lights.append((Emitter('dome', (w/2, d*.5, h-.01), (rng.uniform(.14, .24),)), None))
+        layout.emitters.append((Emitter('shade', (w/2, y, h-drop-r), (r, r*rng.uniform(.5, 1.), r*1.1)), None))
+    elif kind < .55: layout.emitters.append((Emitter('dome', (w/2, d*.5, h-.01), (rng.uniform(.14, .24),)), None))
     elif kind < .8:
         walls, away = rng.permutation([0, 1, 2])[:rng.integers(1, 3)], rng.uniform(.25, .7)
         for wall in (room.walls[i] for i in walls):
             n = int(np.clip(wall.length/rng.uniform(.8, 1.5), 2, 4 if len(walls) == 1 else 2))
             for i in range(n):
                 at = np.array(wall.origin) + (i+.5)*wall.length/n*np.array(wall.along) + away*np.array(wall.inward)
-                layout.lights.append((Emitter('spot', (*at, h-.012), ()), None))
+                layout.emitters.append((Emitter('spot', (*at, h-.012), ()), None))
 
 # %% ../../nbs/rooms/interiors.ipynb #cb75b0c6
 def _switch_on(layout):
     room, rng = layout.room, layout.rng
-    windows = any(light.kind == 'pane' for light, _ in layout.lights)
+    windows = any(emitter.kind == 'pane' for emitter, _ in layout.emitters)
     room.mood = str(rng.choice(['day', 'mixed', 'evening'], p=[.4, .38, .22])) if windows else 'evening'
     warm = rng.uniform(2350, 3300) if rng.random() < .8 else rng.uniform(3600, 4800)
     above = rng.choice([warm, rng.uniform(2600, 5200)])
     sky = kelvin(rng.uniform(5400, 9500))
     day = {'day': rng.uniform(4, 9), 'mixed': rng.uniform(.8, 3.), 'evening': rng.uniform(.02, .12)}[room.mood]
     on = {'day': .3, 'mixed': .85, 'evening': 1.}[room.mood]
-    for (kind, at, form), wall in layout.lights:
+    for (kind, at, form), wall in layout.emitters:
         if kind == 'pane': power, form = sky*day, (*form, room.walls[wall].inward)
         elif kind == 'shade':
             strength = rng.uniform(2, 9) if rng.random() < on else 0
@@ -315,9 +315,9 @@ def make_room(
     _add_furniture(layout)
     _add_trim(layout, door)
     _add_pictures(layout, door)
-    _add_ceiling_lights(layout)
-    if not any(light.kind in ('pane', 'dome', 'shade') for light, _ in layout.lights):
-        layout.lights.append((Emitter('dome', (room.width/2, room.depth*.5, room.height-.01), (.2,)), None))
+    _add_ceiling_lamps(layout)
+    if not any(emitter.kind in ('pane', 'dome', 'shade') for emitter, _ in layout.emitters):
+        layout.emitters.append((Emitter('dome', (room.width/2, room.depth*.5, room.height-.01), (.2,)), None))
     room.relief = str(rng.choice(RELIEFS, p=[.70, .13, .05, .04, .03, .05]))
     room.relief_seed = int(rng.integers(2**31))
     room.tiles = draw_materials(rng)

@@ -1,10 +1,10 @@
-"""How good the small bundle is: `python benchmarks/pretraining.py PHOTOS [--bundle FOLDER] [--runs RUNS] [--lit FOLDER] [--out benchmarks/pretraining.json]`.
+"""How good the small bundle is: `python benchmarks/pretraining.py PHOTOS [--bundle FOLDER] [--runs RUNS] [--out benchmarks/pretraining.json]`.
 
 PHOTOS is a folder of `write_photos` with rooms that no training has seen, traced finely (256 paths a pixel). RUNS is the
 folder that `wall_pretrain` wrote: its logs give the loss curves. The repaints are of the packaged sample rooms, or of any
-folder laid out like them (`--rooms`), against the same rooms really painted. LIT is the same bundle with the ControlNet of
-the stage `controlnet_light`. `--views FOLDER` repaints photographs (FOLDER/NAME.jpg or .png with FOLDER/masks/NAME.png) for
-the eye. Sheets of pictures are written beside the JSON.
+folder laid out like them (`--rooms`), against the same rooms rendered in the new paint. `--views FOLDER` repaints photographs
+(FOLDER/NAME.jpg or .png with FOLDER/masks/NAME.png) to look at. Sheets of pictures are written beside the JSON. (The committed
+JSON also holds figures of a ControlNet that saw the estimated light; the package no longer has it.)
 """
 import argparse
 import json
@@ -24,8 +24,6 @@ from wall_inpainting.models.bundles import load_bundle
 from wall_inpainting.color_reference import as_mask, parse_color, sample_rooms, wall_median
 from wall_inpainting.pictures.compositing import side_by_side
 from wall_inpainting.inference import FAITHFUL, SPEC, WallPainter
-from wall_inpainting.light.network import estimate_light
-from wall_inpainting.pretraining.light_control import light_picture
 from wall_inpainting.pictures.photos import read_mask, read_photo, whole_file
 from wall_inpainting.pretraining.photos import Photos
 from wall_inpainting.pretraining.scores import depth_error, fill_holes, fill_scores, material_distance, vae_psnr
@@ -33,23 +31,10 @@ from wall_inpainting.validation_metrics import shading_corr
 
 MODEL_ONLY = replace(SPEC, name='pure', frame='wall', strength=1.) # the model's own picture, in the wall's proportions
 METHODS = {'recolor': ('recolor', FAITHFUL), 'light': ('light', FAITHFUL), 'diffusion, faithful': ('diffusion', FAITHFUL), 'diffusion, pure': ('diffusion', MODEL_ONLY)}
-LIT = {'diffusion, faithful, light in the ControlNet': ('lit', FAITHFUL), 'diffusion, pure, light in the ControlNet': ('lit', MODEL_ONLY)}
 
 
-class LitPainter(WallPainter):
-    "A `WallPainter` whose ControlNet sees the estimated light beside the depth"
-
-    def _set_scene(self, image, mask, *args, **kwargs):
-        scene = super()._set_scene(image, mask, *args, **kwargs)
-        light = estimate_light(image, scene.mask).shading*(as_mask(scene.mask)[..., None] >= .5)
-        depth = torch.from_numpy(np.asarray(scene.depth.resize(image.size, Image.Resampling.BILINEAR)).astype(np.float32))
-        picture = light_picture(np.moveaxis(light, -1, 0)[None], depth[None, None])[0]
-        return replace(scene, depth=Image.fromarray((255*picture).round().byte().movedim(0, -1).numpy()))
-
-
-def make_painters(bundle, lit) -> dict:
-    painters = {engine: WallPainter(bundle if engine == 'diffusion' else None, engine, progress=False) for engine, _ in METHODS.values()}
-    return painters | ({'lit': LitPainter(lit, progress=False)} if lit else {})
+def make_painters(bundle) -> dict:
+    return {engine: WallPainter(bundle if engine == 'diffusion' else None, engine, progress=False) for engine, _ in METHODS.values()}
 
 
 def milliseconds(call) -> float:
@@ -93,9 +78,9 @@ def room_rows(folder: Path):
 def repaints(painters: dict, folder: Path, seeds: int) -> dict:
     "Of each method: CIEDE2000 by pixel, the distance of the material, and how the light goes with the truth's, by kind of wall"
     rooms, result = list(room_rows(folder)), {}
-    for name, (engine, settings) in (METHODS | (LIT if 'lit' in painters else {})).items():
+    for name, (engine, settings) in METHODS.items():
         for image, mask, truth, color, kind, file in tqdm(rooms, name):
-            for seed in range(seeds if engine in ('diffusion', 'lit') else 1):
+            for seed in range(seeds if engine == 'diffusion' else 1):
                 after = painters[engine](image, mask, parse_color(color), settings=settings, generator=np.random.default_rng(seed)).image
                 shading = shading_corr(truth, after, mask) # None where the truth is evenly lit
                 row = [wall_difference(after, truth, np.asarray(mask) > 254), material_distance(after, truth, mask), np.nan if shading is None else shading]
@@ -132,7 +117,6 @@ if __name__ == '__main__':
     parser.add_argument('--bundle', default='tiny')
     parser.add_argument('--runs', type=Path)
     parser.add_argument('--rooms', type=Path, default=sample_rooms().parent)
-    parser.add_argument('--lit', type=Path)
     parser.add_argument('--views', type=Path)
     parser.add_argument('--names', nargs='+', default=['kids_wallpaper', 'striped_bedroom', 'clinic_grey', 'lyth_beds'], help='photographs of --views')
     parser.add_argument('--fills', type=int, default=60, help='photos whose walls are filled')
@@ -140,15 +124,14 @@ if __name__ == '__main__':
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
     photos, bundle = Photos(args.photos), load_bundle(args.bundle)
-    painters = make_painters(bundle, args.lit and load_bundle(args.lit))
+    painters = make_painters(bundle)
     walls = [i for i in range(len(photos)) if .05 < photos.wall[i].mean() < .9][:args.fills]
     result = dict(machine=f'{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}', photos=len(photos), parts=parts(bundle),
                   vae=vae_psnr(bundle.vae, photos), depth=depth_error(bundle.depth_estimator.model, photos),
                   fills=dict(n=len(walls)) | fill_scores(fill_holes(bundle, photos, walls), photos.wall[walls]), rooms=repaints(painters, args.rooms, args.seeds))
     if args.runs:
-        result['training'] = {path.parent.name: json.loads(path.read_text()) | {'log': [json.loads(line) for line in (path.parent/'log.jsonl').read_text().splitlines()][3::4]}
+        result['training'] = {path.parent.name: json.loads(path.read_text())['settings'] | {'log': [json.loads(line) for line in (path.parent/'log.jsonl').read_text().splitlines()][3::4]}
                               for path in sorted(args.runs.glob('*/training.json'))}
-        for training in result['training'].values(): training.pop('sizes') # the bundle's
     print(json.dumps({key: value for key, value in result.items() if key != 'training'}, indent=1))
     if args.out:
         with whole_file(args.out) as unfinished: unfinished.write_text(json.dumps(result, indent=1) + '\n')

@@ -35,7 +35,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Lamp:
-    "A light that is switched on, or not."
+    "A lamp or a window, with its power; 0 = off."
     kind: str # 'pane', 'shade', 'dome' or 'spot'
     at: tuple # metres
     form: tuple # pane: width, height, the way it faces; shade: lower and upper radius, height, share that passes the cloth; dome: radius; spot: half angle [degrees], share of it at full strength
@@ -71,7 +71,7 @@ class Room:
 
 # %% ../../nbs/rooms/interiors.ipynb #12ecda59
 class Layout:
-    "Puts things against the walls of a room where nothing stands yet."
+    "Puts things against the walls of a room, where there is space."
     def __init__(self,
         room:Room, # parts, lamps and openings are added to it
         rng:np.random.Generator,
@@ -80,7 +80,7 @@ class Layout:
         self.taken = [] # floor: (left, front, right, back) in metres
         self.used = [[] for _ in range(4)] # of every wall: (left, right, lower edge) of what covers it
         self.tall = [[] for _ in range(4)] # of every wall: (left, right) where nothing can hang
-        self.lights = [] # of (Emitter, number of the wall)
+        self.emitters = [] # of (Emitter, number of the wall)
 
     def frame(self, wall, u):
         w = self.room.walls[wall]
@@ -91,7 +91,7 @@ class Layout:
     def put(self, piece, wall, u):
         turn, at = self.frame(wall, u) # it mirrors: x, y, z of a wall frame are left-handed, so that faces turn round
         self.room.parts += [(mesh._replace(points=mesh.points @ turn.T + at, normals=mesh.normals @ turn.T, faces=mesh.faces[:, ::-1]), name) for mesh, name in piece.parts]
-        self.lights += [(light._replace(at=tuple(turn @ np.array(light.at) + at)), wall) for light in piece.lights]
+        self.emitters += [(emitter._replace(at=tuple(turn @ np.array(emitter.at) + at)), wall) for emitter in piece.emitters]
 
     def footprint(self, wall, u, width, depth):
         turn, at = self.frame(wall, u)
@@ -179,8 +179,8 @@ THEMES = {'bedroom': ('bed', 'wardrobe', 'sideboard', 'desk', 'plant', 'armchair
           'living': ('sofa', 'sideboard', 'bookshelf', 'armchair', 'plant', 'floor lamp', 'plant', 'dining'),
           'study': ('desk', 'bookshelf', 'bookshelf', 'armchair', 'sideboard', 'plant', 'floor lamp'),
           'dining': ('dining', 'sideboard', 'plant', 'bookshelf', 'floor lamp', 'armchair'),
-          'hall': ('sideboard', 'plant', 'floor lamp', 'armchair')} # the first one comes first, and to the far wall if it can
-_LOW = {'bed': .9, 'sofa': .85, 'sideboard': 1., 'armchair': .8, 'desk': .95, 'dining': .9} # metres; what is not low hides pictures and windows
+          'hall': ('sideboard', 'plant', 'floor lamp', 'armchair')} # the first one is placed first, at the far wall if it fits
+_LOW = {'bed': .9, 'sofa': .85, 'sideboard': 1., 'armchair': .8, 'desk': .95, 'dining': .9} # metres; furniture not named here counts as 1.9 m high and hides pictures and windows
 
 def _add_furniture(layout):
     room, rng = layout.room, layout.rng
@@ -241,35 +241,35 @@ def kelvin(
     return np.maximum(blackbody(temperature), .002) # the warmest lamps lie outside sRGB
 
 # %% ../../nbs/rooms/interiors.ipynb #bb2e675f
-def _add_ceiling_lights(layout):
+def _add_ceiling_lamps(layout):
     "A pendant, a dome, or rows of spots along walls"
     room, rng = layout.room, layout.rng
     w, d, h, kind = room.width, room.depth, room.height, rng.random()
     if kind < .3:
         drop, r = rng.uniform(.15, .5)*h/2.6, rng.uniform(.15, .24)
-        y = max(.55*d, min(room.camera.origin[1]+2.4, .85*d)) # not in the camera's face
+        y = max(.55*d, min(room.camera.origin[1]+2.4, .85*d)) # not right in front of the camera
         room.parts += [(lathe([(.006, 0), (.006, drop)], (w/2, y, h-drop), 8), 'dark'), (lathe([(.05, 0), (.05, .03)], (w/2, y, h-.03)), 'white')]
-        layout.lights.append((Emitter('shade', (w/2, y, h-drop-r), (r, r*rng.uniform(.5, 1.), r*1.1)), None))
-    elif kind < .55: layout.lights.append((Emitter('dome', (w/2, d*.5, h-.01), (rng.uniform(.14, .24),)), None))
+        layout.emitters.append((Emitter('shade', (w/2, y, h-drop-r), (r, r*rng.uniform(.5, 1.), r*1.1)), None))
+    elif kind < .55: layout.emitters.append((Emitter('dome', (w/2, d*.5, h-.01), (rng.uniform(.14, .24),)), None))
     elif kind < .8:
         walls, away = rng.permutation([0, 1, 2])[:rng.integers(1, 3)], rng.uniform(.25, .7)
         for wall in (room.walls[i] for i in walls):
             n = int(np.clip(wall.length/rng.uniform(.8, 1.5), 2, 4 if len(walls) == 1 else 2))
             for i in range(n):
                 at = np.array(wall.origin) + (i+.5)*wall.length/n*np.array(wall.along) + away*np.array(wall.inward)
-                layout.lights.append((Emitter('spot', (*at, h-.012), ()), None))
+                layout.emitters.append((Emitter('spot', (*at, h-.012), ()), None))
 
 # %% ../../nbs/rooms/interiors.ipynb #cb75b0c6
 def _switch_on(layout):
     room, rng = layout.room, layout.rng
-    windows = any(light.kind == 'pane' for light, _ in layout.lights)
+    windows = any(emitter.kind == 'pane' for emitter, _ in layout.emitters)
     room.mood = str(rng.choice(['day', 'mixed', 'evening'], p=[.4, .38, .22])) if windows else 'evening'
     warm = rng.uniform(2350, 3300) if rng.random() < .8 else rng.uniform(3600, 4800)
     above = rng.choice([warm, rng.uniform(2600, 5200)])
     sky = kelvin(rng.uniform(5400, 9500))
     day = {'day': rng.uniform(4, 9), 'mixed': rng.uniform(.8, 3.), 'evening': rng.uniform(.02, .12)}[room.mood]
     on = {'day': .3, 'mixed': .85, 'evening': 1.}[room.mood]
-    for (kind, at, form), wall in layout.lights:
+    for (kind, at, form), wall in layout.emitters:
         if kind == 'pane': power, form = sky*day, (*form, room.walls[wall].inward)
         elif kind == 'shade':
             strength = rng.uniform(2, 9) if rng.random() < on else 0
@@ -279,7 +279,7 @@ def _switch_on(layout):
             form = rng.uniform(30, 55), rng.uniform(.3, .8)
             power = kelvin(above)*rng.uniform(.6, 2.5)*(rng.random() < max(on, .5))
         room.lamps.append(Lamp(kind, at, form, power))
-    if not any(lamp.power.max() > .15 for lamp in room.lamps if lamp.kind != 'spot'): # nobody sits in the dark
+    if not any(lamp.power.max() > .15 for lamp in room.lamps if lamp.kind != 'spot'): # some lamp must be on
         room.lamps.append(Lamp('dome', (room.width/2, room.depth*.45, room.height-.01), (.18,), kelvin(above)*rng.uniform(8, 18)))
     room.lamps.sort(key=lambda lamp: -lamp.power.sum()) # a renderer may have room for a few only
     if room.mood == 'evening' or not windows or rng.random() >= .4: return
@@ -315,9 +315,9 @@ def make_room(
     _add_furniture(layout)
     _add_trim(layout, door)
     _add_pictures(layout, door)
-    _add_ceiling_lights(layout)
-    if not any(light.kind in ('pane', 'dome', 'shade') for light, _ in layout.lights):
-        layout.lights.append((Emitter('dome', (room.width/2, room.depth*.5, room.height-.01), (.2,)), None))
+    _add_ceiling_lamps(layout)
+    if not any(emitter.kind in ('pane', 'dome', 'shade') for emitter, _ in layout.emitters):
+        layout.emitters.append((Emitter('dome', (room.width/2, room.depth*.5, room.height-.01), (.2,)), None))
     room.relief = str(rng.choice(RELIEFS, p=[.70, .13, .05, .04, .03, .05]))
     room.relief_seed = int(rng.integers(2**31))
     room.tiles = draw_materials(rng)

@@ -102,14 +102,14 @@ class Flow:
         trained = [weight for weight in weights if weight.requires_grad] if kind == 'trained' else [] # a depth estimator's are never frozen
         self.stages.append(Stage(name, kind, column, made, (*used, *uses.used), counter.get_total_flops(), *(sum(w.numel() for w in each) for each in (weights, trained)), runs))
 
-# %% ../../nbs/studio/flow.ipynb #4a77b850
+# %% ../../nbs/studio/flow.ipynb #b5cc21c1
 def describe_value(
     value, # tensor, list of tensors, PIL image, or dict of numbers
 ) -> tuple[str, str]: # shape and type; range, '' where there are no values
     "The shape and the range of a value, in words"
     if isinstance(value, Image.Image): return f'{value.width} x {value.height} {value.mode}', ''
     if isinstance(value, dict): return f'{len(value)} numbers', ''
-    if isinstance(value, (list, tuple)) and len(value) and isinstance(value[0], Tensor): return f'{len(value)} x {describe_value(value[0])[0]} …', ''
+    if isinstance(value, (list, tuple)) and len(value) and isinstance(value[0], Tensor): return f'{len(value)} x {list(value[0].shape)} …', '' # the first one's shape
     if not isinstance(value, Tensor): raise TypeError(f'neither tensor nor picture: {type(value).__name__}')
     text = f"{list(value.shape) if value.ndim else 'scalar'} {str(value.dtype).removeprefix('torch.')}"
     if value.device.type == 'meta': return text, ''

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['shift_color', 'Perturbation', 'Exploration', 'explore_perturbation', 'metric_line', 'plot_perturbation',
-           'sort_samples', 'plot_run_samples', 'nearest_sample', 'sample_row', 'sorted_page']
+           'sort_samples', 'plot_run_samples', 'nearest_sample', 'sample_line', 'sample_row', 'sorted_page']
 
 # %% ../../nbs/studio/exploration.ipynb #9c3e6119
 import warnings
@@ -26,19 +26,19 @@ def shift_color(
     chroma:float=0., # C* units; below 0 is greyer
     lightness:float=0., # L* units of 100; above 0 is lighter
 ) -> np.ndarray: # [3] uint8 sRGB
-    "Move a colour by hue, chroma and lightness."
+    "Move a colour by hue, chroma and lightness"
     from skimage.color import lab2rgb, rgb2lab # slow to import
     if not np.isfinite([hue, chroma, lightness]).all(): raise ValueError(f'shifts must be finite, not {(hue, chroma, lightness)}')
-    L,a,b = rgb2lab(parse_color(color)/255)
-    angle,C = np.arctan2(b, a)+np.radians(hue),max(0, np.hypot(a, b)+chroma)
-    with warnings.catch_warnings(): # of colours that no light can have; they are clipped all the same
+    L, a, b = rgb2lab(parse_color(color)/255)
+    angle, C = np.arctan2(b, a)+np.radians(hue), max(0, np.hypot(a, b)+chroma)
+    with warnings.catch_warnings(): # lab2rgb warns of colours outside sRGB; they are clipped all the same
         warnings.simplefilter('ignore', UserWarning)
         return np.round(lab2rgb([np.clip(L+lightness, 0, 100), C*np.cos(angle), C*np.sin(angle)])*255).clip(0, 255).astype(np.uint8)
 
 # %% ../../nbs/studio/exploration.ipynb #a8ee1a6a
 @dataclass(frozen=True)
 class Perturbation:
-    "By how much a repaint misses, on purpose"
+    "The error of a repaint, made on purpose"
     hue: float = 0.       # degrees
     chroma: float = 0.    # C* units
     lightness: float = 0. # L* units
@@ -50,7 +50,7 @@ class Perturbation:
 # %% ../../nbs/studio/exploration.ipynb #8b8f45bb
 @dataclass(frozen=True, eq=False)
 class Exploration:
-    "A repaint that misses by a known amount, and what the metrics say of it"
+    "A repaint with a known error, and its metrics"
     source: Image.Image # RGB, the photo
     output: Image.Image # RGB, repainted
     color: np.ndarray   # [3] uint8 sRGB, asked for
@@ -62,26 +62,26 @@ def explore_perturbation(
     image:Image.Image, # RGB photo
     mask:Image.Image, # L, same size, 255 = wall
     color, # asked for, anything `parse_color` reads
-    stray:Perturbation=Perturbation(), # by how much the repaint misses
+    perturbation:Perturbation=Perturbation(), # the error of the repaint
 ) -> Exploration:
-    "Repaint a wall wrongly on purpose, and measure it."
+    "Repaint a wall with a known error, and measure it"
     color = parse_color(color)
-    shading = wall_shading(image, mask)**np.float32(stray.shading)
-    output = recolor(image, mask, shift_color(color, stray.hue, stray.chroma, stray.lightness), shading=shading)
+    shading = wall_shading(image, mask)**np.float32(perturbation.shading)
+    output = recolor(image, mask, shift_color(color, perturbation.hue, perturbation.chroma, perturbation.lightness), shading=shading)
     metrics = compute_color_fidelity_metrics(dominant_color_to_pil(color, (16, 16)), output, mask, image)
     wall = np.round(linear_to_srgb(wall_colors(output, mask)[1])*255).astype(np.uint8)
     return Exploration(image, output, color, pixel_delta_e_2000(output, shade_reference(color, image, mask), mask), wall, metrics)
 
 # %% ../../nbs/studio/exploration.ipynb #baaf91f3
 _SHOWN = {'delta_e_2000': 'ΔE00 {:.1f}', 'hue_error': 'hue {:.0f}°', 'chroma_diff': 'chroma {:+.0f}', 'lightness_diff': 'lightness {:+.0f}',
-          'pixel_delta_e_2000': 'ΔE00 by pixel {:.1f}', 'shading_corr': 'light {:.2f}'}
+          'pixel_delta_e_2000': 'ΔE00 by pixel {:.1f}', 'shading_corr': 'light correlation {:.2f}'}
 _WORST = 12 # ΔE00: at least this is drawn in the last colour
 
 def metric_line(
     metrics:dict, # as `compute_color_fidelity_metrics` gives them
 ) -> str: # one line; undefined ones are left out
-    "The metrics that tell most, in words."
-    return ' · '.join(text.format(metrics[name]) for name,text in _SHOWN.items() if metrics.get(name) is not None)
+    "The metrics that tell most, in words"
+    return ' · '.join(text.format(metrics[name]) for name, text in _SHOWN.items() if metrics.get(name) is not None)
 
 def plot_perturbation(
     exploration:Exploration, # as from `explore_perturbation`
@@ -92,12 +92,12 @@ def plot_perturbation(
     if width <= 0: raise ValueError(f'width must be above 0 inches, not {width}')
     import matplotlib.pyplot as plt
     aspect = exploration.source.height/exploration.source.width
-    fig,axs = plt.subplots(1, 3, figsize=(width, width/3*aspect+.5), dpi=90, layout='constrained')
+    fig, axs = plt.subplots(1, 3, figsize=(width, width/3*aspect+.5), dpi=90, layout='constrained')
     axs[2].imshow(exploration.errors, cmap='magma', vmin=0, vmax=_WORST)
-    for ax,picture in zip(axs, (exploration.source, exploration.output)): ax.imshow(picture)
+    for ax, picture in zip(axs, (exploration.source, exploration.output)): ax.imshow(picture)
     titles = 'photo', f'asked {color_to_hex(exploration.color)}, got {color_to_hex(exploration.wall)}', f'ΔE00, black 0 to pale {_WORST}'
-    for ax,title in zip(axs, titles): ax.set_axis_off(); ax.set_title(title, fontsize=9, color='#333333', pad=3)
-    for x,color in ((.01, exploration.color), (.07, exploration.wall)): # two swatches that touch: the eye finds the edge
+    for ax, title in zip(axs, titles): ax.set_axis_off(); ax.set_title(title, fontsize=9, color='#333333', pad=3)
+    for x, color in ((.01, exploration.color), (.07, exploration.wall)): # two squares that touch, so that a difference shows as an edge
         axs[1].add_patch(plt.Rectangle((x, .02), .06, .08, transform=axs[1].transAxes, color=color/255, linewidth=0))
     if caption: fig.supxlabel(metric_line(exploration.metrics), fontsize=10)
     plt.close(fig)
@@ -108,7 +108,7 @@ def sort_samples(
     run:ValidationRun, # as from `read_run`
     metric:str, # a name in `METRICS`
 ) -> list[dict]: # records of metrics.json, worst first
-    "The samples of a run in the order of a metric's error."
+    "The samples of a run in the order of a metric's error"
     if metric not in METRICS: raise ValueError(f'no metric {metric!r}: it is one of {", ".join(METRICS)}')
     def rank(record):
         if record['error']: return -np.inf
@@ -117,20 +117,20 @@ def sort_samples(
     return sorted(run.data['samples'], key=rank)
 
 # %% ../../nbs/studio/exploration.ipynb #b8c88bc1
-_LEFT,_RIGHT = .07,.99 # of the picture's width: where the plot's axes are
+_LEFT, _RIGHT = .07,.99 # of the picture's width: where the plot's axes are
 
 def plot_run_samples(
     run:ValidationRun, # as from `read_run`
     metric:str, # a name in `METRICS`
     chosen:int|None=None, # place in the order, 0 = worst, to mark; None: none
-    baseline:ValidationRun|None=None, # drawn in pale where it shares a sample
+    baseline:ValidationRun|None=None, # a second run, drawn in grey where it has the same sample
 ): # closed matplotlib figure
-    "A metric for each sample of a run, worst first."
+    "A metric for each sample of a run, worst first"
     import matplotlib.pyplot as plt
     records = sort_samples(run, metric)
     if chosen is not None and not 0 <= chosen < len(records): raise ValueError(f'chosen must be 0 to {len(records)-1}, not {chosen}')
     def values(found): return [r['metrics'].get(metric) if r and not r['error'] else None for r in found]
-    def draw(heights, **style): ax.plot(*zip(*[(i, v) for i,v in enumerate(heights) if v is not None] or [(np.nan, np.nan)]), 'o', **style)
+    def draw(heights, **style): ax.plot(*zip(*[(i, v) for i, v in enumerate(heights) if v is not None] or [(np.nan, np.nan)]), 'o', **style)
     fig = plt.figure(figsize=(9, 2.2), dpi=90)
     ax = fig.add_axes((_LEFT, .06, _RIGHT-_LEFT, .82)) # where a click on the picture can be told from
     if METRICS[metric][0] is not None: ax.axhline(METRICS[metric][0], color='#222222', linewidth=.8)
@@ -158,6 +158,22 @@ def nearest_sample(
     place = (x-_LEFT)/(_RIGHT-_LEFT)*(n+.2)-.6 # the axis runs from -0.6 to n - 0.4
     return min(max(round(place), 0), n-1)
 
+# %% ../../nbs/studio/exploration.ipynb #1d41c27d
+def _value(record, metric):
+    if record is None: return 'not in this run'
+    value = record['metrics'].get(metric)
+    return 'failed' if record['error'] else 'undefined' if value is None else f'{value:.2f}'
+
+def sample_line(
+    run:ValidationRun, # as from `read_run`
+    metric:str, # a name in `METRICS`
+    place:int, # in the order, 0 = worst
+) -> str: # one line
+    "Where a sample stands in a run, and its value"
+    records = sort_samples(run, metric)
+    if not 0 <= place < len(records): raise ValueError(f'place must be 0 to {len(records)-1}, not {place}')
+    return f"{place+1} of {len(records)} · {records[place]['name']} · {run.folder.name}: {metric} {_value(records[place], metric)}"
+
 # %% ../../nbs/studio/exploration.ipynb #f41ad75d
 _PAGE = ValidationVisualizer() # the geometry that `validate` draws with
 
@@ -167,17 +183,12 @@ def sample_row(
 ) -> Image.Image: # RGB: Source, Reference, Mask, Segment, Depth, Output
     "A sample's row of the run's grid."
     if not 0 <= index < run.data['n']: raise ValueError(f"index must be 0 to {run.data['n']-1}, not {index}")
-    page,row = run.pages[index//_PAGE.rows],index%_PAGE.rows
+    page, row = run.pages[index//_PAGE.rows], index%_PAGE.rows
     height = _PAGE.cell+_PAGE.gap+_PAGE.line
     top = _PAGE.gap+_PAGE.line+row*height
     return page.convert('RGB').crop((0, top, page.width, top+height))
 
 # %% ../../nbs/studio/exploration.ipynb #57c924e5
-def _value(record, metric):
-    if record is None: return 'not in this run'
-    value = record['metrics'].get(metric)
-    return 'failed' if record['error'] else 'undefined' if value is None else f'{value:.2f}'
-
 def sorted_page(
     run:ValidationRun, # as from `read_run`
     metric:str, # a name in `METRICS`
@@ -185,16 +196,16 @@ def sorted_page(
     rows:int=3, # samples on a page
     baseline:ValidationRun|None=None, # a second run, whose outputs are shown beside
 ) -> Image.Image: # RGB
-    "A page of a run's samples, worst first."
+    "A page of a run's samples, worst first"
     records = sort_samples(run, metric)
     last = (len(records)-1)//rows
     if not 0 <= page <= last: raise ValueError(f'page must be 0 to {last}, not {page}')
-    step,line,font = _PAGE.cell+_PAGE.gap,_PAGE.line,label_font(12)
+    step, line, font = _PAGE.cell+_PAGE.gap, _PAGE.line, label_font(12)
     sheet = Image.new('RGB', ((7 if baseline else 6)*step+_PAGE.gap, rows*(step+2*line)+_PAGE.gap), 'white')
     draw = ImageDraw.Draw(sheet)
-    for i,record in enumerate(records[page*rows:(page+1)*rows]):
+    for i, record in enumerate(records[page*rows:(page+1)*rows]):
         y = _PAGE.gap+i*(step+2*line)
-        draw.text((_PAGE.gap, y+2), f"{page*rows+i+1} of {len(records)}   {run.folder.name}: {metric} {_value(record, metric)}", '#222222', font)
+        draw.text((_PAGE.gap, y+2), sample_line(run, metric, page*rows+i), '#222222', font)
         sheet.paste(sample_row(run, record['index']), (0, y+line-4))
         if not baseline: continue
         other = _partner(record, baseline)

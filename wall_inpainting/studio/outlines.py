@@ -19,10 +19,10 @@ from ..pictures.photos import PhotoError, check_mask
 
 # %% ../../nbs/studio/outlines.ipynb #f5ac058f
 def polygon_mask(
-    corners:Sequence[tuple[float,float]], # (x, y) px in the photo, at least three; they may lie outside it
-    size:tuple[int,int], # (width, height) px of the photo
+    corners:Sequence[tuple[float, float]], # (x, y) px in the photo, at least three; they may lie outside it
+    size:tuple[int, int], # (width, height) px of the photo
 ) -> Image.Image: # L, 0 or 255
-    "Fill an outline."
+    "Fill an outline"
     points = np.asarray(corners, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3: raise ValueError(f'an outline needs three corners (x, y) or more, not {len(points)}')
     if not np.isfinite(points).all(): raise ValueError(f'corners must be finite, not {corners}')
@@ -42,24 +42,24 @@ def _change(mask, area, size, action):
 
 def edit_mask(
     mask:Image.Image|None, # L, 255 = wall; None: no wall yet
-    corners:Sequence[tuple[float,float]], # (x, y) px in the photo, at least three
-    size:tuple[int,int], # (width, height) px of the photo
+    corners:Sequence[tuple[float, float]], # (x, y) px in the photo, at least three
+    size:tuple[int, int], # (width, height) px of the photo
     action:str='add', # 'add' or 'remove'
 ) -> Image.Image: # L, 255 = wall
-    "Add the inside of an outline to a mask, or take it away."
+    "Add the inside of an outline to a mask, or take it away"
     return _change(mask, polygon_mask(corners, size), size, action)
 
 # %% ../../nbs/studio/outlines.ipynb #49483cde
-_FRACTION = 4 # bits of a pixel that OpenCV's drawing takes besides
+_FRACTION = 4 # bits: OpenCV draws at sixteenths of a pixel
 
 def brush_mask(
     mask:Image.Image|None, # L, 255 = wall; None: no wall yet
-    points:Sequence[tuple[float,float]], # (x, y) px in the photo, at least one; they may lie outside it
+    points:Sequence[tuple[float, float]], # (x, y) px in the photo, at least one; they may lie outside it
     width:float, # px of the stroke
-    size:tuple[int,int], # (width, height) px of the photo
+    size:tuple[int, int], # (width, height) px of the photo
     action:str='add', # 'add' or 'remove'
 ) -> Image.Image: # L, 255 = wall
-    "Add a brush's stroke to a mask, or take it away."
+    "Add a brush's stroke to a mask, or take it away"
     places = np.asarray(points, float)
     if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all(): raise ValueError(f'a stroke needs finite points (x, y), not {points}')
     if not 1 <= width < 32767: raise ValueError(f'width must be 1 px or more, not {width}') # and OpenCV's limit
@@ -70,7 +70,7 @@ def brush_mask(
     return _change(mask, Image.fromarray(area), size, action)
 
 # %% ../../nbs/studio/outlines.ipynb #f6390432
-_LEAST = 25 # px of the shrunk copy: of fewer there is no learning colours
+_LEAST = 25 # px of the copy: fewer are too few to learn colours from
 
 def refine_mask(
     image:Image.Image, # RGB photo
@@ -79,7 +79,7 @@ def refine_mask(
     side:int=480, # px: longer side of the copy that is worked on
     rounds:int=5, # of learning colours and moving the border
 ) -> Image.Image: # L, same size, 0 or 255
-    "Pull a rough mask to the edges in the picture."
+    "Move the border of a rough mask to the edges in the picture"
     mask = check_mask(mask, image.size)
     if rounds < 1: raise ValueError(f'rounds must be 1 or more, not {rounds}')
     scale = min(1, side/max(image.size))
@@ -92,7 +92,7 @@ def refine_mask(
     cv2.setRNGSeed(0)
     cv2.grabCut(np.asarray(image.resize(size, Image.Resampling.BOX)), labels, None, np.zeros((1, 65)), np.zeros((1, 65)), rounds, cv2.GC_INIT_WITH_MASK)
     found = Image.fromarray(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)*255)
-    if not found.getextrema()[1]: return mask # all of it looked like the rest: the outline is the better guess
+    if not found.getextrema()[1]: return mask # inside and outside have the same colours: keep the outline
     return found.resize(image.size, Image.Resampling.BILINEAR).point(lambda value: 255*(value >= 128))
 
 # %% ../../nbs/studio/outlines.ipynb #a6c845c2
@@ -111,9 +111,9 @@ def segment_walls(
     model:str='Intel/dpt-large-ade', # hub id or folder of a model for semantic segmentation that knows a 'wall'
     device:str='cpu', # 'cpu', 'cuda', 'mps'
 ) -> Image.Image: # L, same size, 0 or 255 = wall
-    "Find the walls of a photo with a segmentation model."
+    "Find the walls of a photo with a segmentation model"
     import torch
-    processor,network = _segmenter(str(model), device)
+    processor, network = _segmenter(str(model), device)
     labels = {str(name).split(',')[0].split(';')[0].strip().lower(): number for number,name in network.config.id2label.items()}
     if 'wall' not in labels: raise PhotoError(f"{model} knows no 'wall'")
     with torch.no_grad(): scores = network(**processor(image, return_tensors='pt').to(device)).logits[0].float()

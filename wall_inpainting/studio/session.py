@@ -22,7 +22,7 @@ from .outlines import brush_mask, edit_mask, refine_mask, segment_walls
 
 # %% ../../nbs/studio/session.ipynb #5685660b
 def sample_photos() -> dict[str,tuple[Path, Path]]: # 'room 29, plain': (photo, mask)
-    "A photo and its mask for each of the packaged sample rooms."
+    "A photo and its mask for each of the packaged sample rooms"
     found = {}
     for split in ('validation', 'train'):
         for row in read_metadata(sample_rooms().parent, split):
@@ -35,15 +35,15 @@ _TINT = '#00a8e8'
 def draw_selection(
     image:Image.Image, # RGB photo
     mask:Image.Image|None=None, # L, same size, 255 = wall; None: no wall yet
-    corners:Sequence[tuple[float,float]]=(), # (x, y) px in the photo, clicked so far
+    corners:Sequence[tuple[float, float]]=(), # (x, y) px in the photo, clicked so far
 ) -> Image.Image: # RGB, same size
-    "The photo with its wall and the outline being drawn."
+    "Draw the wall and the unfinished outline over the photo"
     shown = create_segment_overlay(image, mask, _TINT, .45) if mask is not None and mask.getextrema()[1] else image.copy()
-    draw,points = ImageDraw.Draw(shown),[tuple(map(float, corner)) for corner in corners]
+    draw, points = ImageDraw.Draw(shown), [tuple(map(float, corner)) for corner in corners]
     width = max(2, round(max(image.size)/300))
-    for line,color in ((points, 'white'), (points, '#d9442b')): # white below: seen on any wall
+    for line, color in ((points, 'white'), (points, '#d9442b')): # white below red: visible on any wall
         if len(line) > 1: draw.line(line, color, width*2 if color == 'white' else width)
-    for x,y in points: draw.ellipse((x-2*width, y-2*width, x+2*width, y+2*width), fill='#d9442b', outline='white', width=max(1, width//2))
+    for x, y in points: draw.ellipse((x-2*width, y-2*width, x+2*width, y+2*width), fill='#d9442b', outline='white', width=max(1, width//2))
     return shown
 
 # %% ../../nbs/studio/session.ipynb #c712dcfd
@@ -52,7 +52,7 @@ def before_after(
     after:Image.Image, # RGB, same size
     share:float, # of the width that shows `after`, in [0,1], from the right
 ) -> Image.Image: # RGB
-    "Two pictures with a curtain between them."
+    "Two pictures with a curtain between them"
     if not 0 <= share <= 1: raise ValueError(f'share must lie in [0,1], not {share}')
     if before.size != after.size: raise ValueError(f'the pictures must be of one size, not {before.size} and {after.size}')
     x = round(before.width*(1-share))
@@ -67,7 +67,7 @@ class RepaintSession:
     def __init__(self,
         bundle=None, # Bundle, or a name or folder for `load_bundle`; None: no diffusion
     ):
-        self.bundle,self.photo,self.corners,self.repaints,self._masks,self._painters = bundle,None,[],[],[],{}
+        self.bundle, self.photo, self.corners, self.repaints, self._masks, self._painters = bundle, None, [], [], [], {}
 
     @property
     def image(self) -> Image.Image: # RGB
@@ -80,28 +80,28 @@ class RepaintSession:
         "The wall so far"
         return self._masks[-1] if self._masks else None
 
-    def _set_mask(self, mask): self._masks.append(mask); self.corners,self.repaints = [],[]
+    def _set_mask(self, mask): self._masks.append(mask); self.corners, self.repaints = [], []
 
     def open(self,
         path, # photo file
         mask=None, # its mask file, where there is one
         with_mask:bool=False, # whether to begin with that mask
     ):
-        "Begin with a photo."
+        "Begin with a photo"
         photo = read_photo(path)
         masks = [read_mask(mask, photo)] if mask and with_mask else []
-        self.photo,self._masks,self.corners,self.repaints = photo,masks,[],[]
+        self.photo, self._masks, self.corners, self.repaints = photo, masks, [], []
 
     def click(self,
         x:float, # px in the photo, to the right
         y:float, # px, down
     ):
-        "Set a corner."
+        "Set a corner"
         self.image # or an error
         self.corners.append((float(x), float(y)))
 
     def undo(self):
-        "Take back the last corner, or else the last change of the wall."
+        "Take back the last corner, or else the last change of the wall"
         if self.corners: self.corners.pop()
         elif self._masks: self._masks.pop(); self.repaints = []
 
@@ -110,26 +110,26 @@ class RepaintSession:
 def edit(self:RepaintSession,
     action:str='add', # 'add' or 'remove'
 ):
-    "Close the outline, and add its inside to the wall or take it away."
+    "Close the outline, and add its inside to the wall or take it away"
     self._set_mask(edit_mask(self.mask, self.corners, self.image.size, action))
 
 @patch
 def brush(self:RepaintSession,
-    points:Sequence[tuple[float,float]], # (x, y) px in the photo, at least one
+    points:Sequence[tuple[float, float]], # (x, y) px in the photo, at least one
     width:float, # px of the stroke
     action:str='add', # 'add' or 'remove'
 ):
-    "Paint a stroke of wall, or take one away."
+    "Paint a stroke of wall, or take one away"
     self._set_mask(brush_mask(self.mask, points, width, self.image.size, action))
 
 @patch
 def segment(self:RepaintSession, **kwargs): # of `segment_walls`
-    "Find the walls with a segmentation model."
+    "Find the walls with a segmentation model"
     self._set_mask(segment_walls(self.image, **kwargs))
 
 @patch
 def refine(self:RepaintSession):
-    "Pull the wall to the edges in the picture."
+    "Move the border of the wall to the edges in the picture"
     if self.mask is None: raise PhotoError('there is no wall yet: click its corners, then add')
     self._set_mask(refine_mask(self.image, self.mask))
 
@@ -141,7 +141,7 @@ def repaint(self:RepaintSession,
     progress:Callable[[int], None]=lambda done: None, # called with the number of colours done
     **settings, # for the painter's call: settings, generator
 ) -> list[Repaint]: # one a colour
-    "Repaint the wall in one or more colours."
+    "Repaint the wall in one or more colours"
     if self.mask is None: raise PhotoError('there is no wall yet: click its corners, then add')
     if isinstance(colors, str) or not len(colors): raise ValueError(f'colors must be a list of at least one, not {colors!r}')
     if engine not in self._painters: self._painters[engine] = WallPainter(self.bundle, engine, progress=False)
@@ -158,10 +158,10 @@ def save(self:RepaintSession,
     path, # picture file; with several colours, each gets its number and colour in its name
     overwrite:bool=False, # replace files that exist
 ) -> list[Path]: # the pictures, then the mask
-    "Write the repainted photos and the mask."
+    "Write the repainted photos and the mask"
     if not self.repaints: raise PhotoError('there is nothing to save yet: repaint first')
     colors = [repaint.paint.color for repaint in self.repaints] if len(self.repaints) > 1 else ()
     paths,mask = output_paths(path, colors),Path(path).with_name(f'{Path(path).stem}_mask.png')
     for file in (*paths, mask): check_output(file, overwrite) # all of them or none
-    for repaint,file in zip(self.repaints, paths): write_image(repaint.image, file, self.photo, overwrite)
+    for repaint, file in zip(self.repaints, paths): write_image(repaint.image, file, self.photo, overwrite)
     return [*paths, write_image(self.mask, mask, overwrite=overwrite)]

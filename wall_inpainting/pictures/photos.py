@@ -424,7 +424,7 @@ def _read_profile(image):
     if not (icc := image.info.get('icc_profile')): return None, None, ()
     damaged = None, None, ('The embedded colour profile is damaged and was dropped: colours are taken as sRGB.',)
     try: space = _profile(icc).profile.xcolor_space.strip()
-    except PhotoError: return damaged
+    except (PhotoError, UnicodeError): return damaged
     if space not in ('RGB', 'GRAY') or space == 'GRAY' and image.mode not in ('L', 'LA'): return None, None, (f'The embedded {space} profile does not fit this picture and was dropped.',)
     if not _is_readable(icc, 'RGB' if space == 'RGB' else 'L'): return damaged
     return (icc, None, ()) if space == 'RGB' else (None, icc, ('The grey profile fits no coloured wall: converted to sRGB.',))
@@ -476,10 +476,10 @@ def _name_values(codes):
 def _flat_grey(codes):
     "How many pixels belong to a surface of one grey"
     if not cv2.countNonZero(cv2.inRange(codes, 1, 254)): return 0
-    flat = cv2.dilate(codes, np.ones((5, 5))) - cv2.erode(codes, np.ones((5, 5))) <= 2 # a slower change than half a code a pixel is no edge
-    grey = (codes >= 16) & (codes <= 239)
-    if np.count_nonzero(np.bincount(codes.ravel(), minlength=256)) <= 32: grey |= (codes >= 1) & (codes <= 4) # class numbers; else a blur's faint end
-    return int(np.count_nonzero(flat & grey))
+    span = cv2.dilate(codes, np.ones((5, 5))) - cv2.erode(codes, np.ones((5, 5)))
+    grey = (codes >= 16) & (codes <= 239) & (span <= 2) # a slower change than half a code a pixel is no edge
+    if np.count_nonzero(np.bincount(codes.ravel(), minlength=256)) <= 32: grey |= (codes >= 1) & (codes <= 4) & (span == 0) # class numbers, not noise or a blur's faint end
+    return int(np.count_nonzero(grey))
 
 def mask_fault(
     codes:np.ndarray, # [H,W] uint8; 255 = wall

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageFilter, PngImagePlugin
+from PIL import Image, ImageCms, ImageFilter
 
 from wall_inpainting.color_reference import recolor, sample_rooms
 from wall_inpainting.pictures.imagefolder import read_metadata

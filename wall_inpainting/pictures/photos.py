@@ -319,18 +319,16 @@ def _writable_entry(part, key, value):
 
 def _read_exif(image):
     "A decoded picture's EXIF data without what describes its file (None where there is none), and what to say of it"
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore') # of damaged entries, which Pillow leaves out
-        try:
-            exif = image.getexif()
-            for tag in _LAYOUT & set(exif): del exif[tag]
-            if not len(exif):
-                if not re.match(b'(Exif\0\0)*(II|MM|$)', image.info.get('exif', b'')): raise ValueError('no EXIF data')
-                return None, ()
-            if data := _writable(exif): return data, ()
-            lost = _drop_unwritable(exif)
-            if data := _writable(exif): return data if len(exif) else None, (f'EXIF entries that can not be written were dropped: {", ".join(f"0x{tag:04x}" for tag in lost)}.',)
-        except Exception: pass # broken EXIF data is common and no reason to refuse a photo
+    try:
+        exif = image.getexif()
+        for tag in _LAYOUT & set(exif): del exif[tag]
+        if not len(exif):
+            if not re.match(b'(Exif\0\0)*(II|MM|$)', image.info.get('exif', b'')): raise ValueError('no EXIF data')
+            return None, ()
+        if data := _writable(exif): return data, ()
+        lost = _drop_unwritable(exif)
+        if data := _writable(exif): return data if len(exif) else None, (f'EXIF entries that can not be written were dropped: {", ".join(f"0x{tag:04x}" for tag in lost)}.',)
+    except Exception: pass # broken EXIF data is common and no reason to refuse a photo
     return None, ('The EXIF data is damaged and was dropped.',)
 
 # %% ../../nbs/pictures/photos.ipynb #9524a972
@@ -442,12 +440,18 @@ def _read_dpi(image):
     return dpi if len(dpi) == 2 and all(1 <= value <= 60_000 for value in dpi) else None # more does not fit into a JPEG
 
 # %% ../../nbs/pictures/photos.ipynb #c25261c8
+@contextmanager
+def _silence(): # Pillow warns of odd EXIF data; what is lost is said in a photo's notes
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
+
 def read_photo(
     path, # PNG, JPEG, TIFF or WebP file of 16 px a side to 220 megapixels
 ) -> Photo: # upright RGB, with what its file must get back
     "Read a photo from any camera or program."
     path = Path(path)
-    with open_picture(path) as image:
+    with _silence(), open_picture(path) as image:
         deep = image.tile and ';16' in str(image.tile[0].args) # three channels of 16 bits are cut to 8 by Pillow itself
         orientation = read_orientation(image)
         image = load_pixels(image)
@@ -534,7 +538,7 @@ def read_mask(
     photo:Photo, # the photo that it belongs to
 ) -> Image.Image: # L, 255 = wall, upright, of the photo's size
     "Read a wall mask for a photo."
-    mask = Image.fromarray(read_mask_codes(path))
+    with _silence(): mask = Image.fromarray(read_mask_codes(path))
     if mask.size != photo.image.size: # perhaps it lies as the photo's file does
         turned = turn_upright(mask, photo.orientation)
         if turned.size == photo.image.size: mask = turned
@@ -594,10 +598,11 @@ def output_notes(
     path, # file to write, of a name that `check_output` allows
     photo:Photo|None=None, # whose profile, EXIF data and so on it will hold
 ) -> tuple[str, ...]: # sentences
-    "What a file of this format can't keep."
-    if is_lossless(path): return ()
+    "What a file of this name can't keep, or replaces."
+    notes = (f'{path}: is a link; {os.path.realpath(path)} is replaced',)*Path(path).is_symlink()
+    if is_lossless(path): return notes
     gone = _fit_exif(photo.exif)[1] if photo else ()
-    notes = f'{path}: JPEG changes every pixel a little; .png keeps those outside the wall as they are',
+    notes += f'{path}: JPEG changes every pixel a little; .png keeps those outside the wall as they are',
     if gone: notes += f'{path}: {len(photo.exif)/1000:.0f} kB of EXIF data do not fit into a JPEG; left out: {", ".join(f"0x{tag:04x}" for tag in gone)}',
     return notes
 

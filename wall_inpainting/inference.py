@@ -244,7 +244,7 @@ def _finish(scene, recolored, generated, paint, covered):
 # %% ../nbs/04_inference.ipynb #fc3a1184
 @patch
 def __call__(self:WallPainter,
-    image:Image.Image, # RGB photo, 16 px a side to 110 megapixels
+    image:Image.Image, # RGB photo, 16 px a side to 220 megapixels
     mask, # anything `as_mask` reads, at the photo's size; 1 (255) = wall
     color=None, # the paint, anything `parse_color` reads, in the photo's colour space
     reference:Image.Image|None=None, # RGB, a swatch or a texture, in place of a colour
@@ -259,7 +259,7 @@ def __call__(self:WallPainter,
 # %% ../nbs/04_inference.ipynb #d9d412e0
 @patch
 def palette(self:WallPainter,
-    image:Image.Image, # RGB photo, 16 px a side to 110 megapixels
+    image:Image.Image, # RGB photo, 16 px a side to 220 megapixels
     mask, # anything `as_mask` reads, at the photo's size; 1 (255) = wall
     colors:Sequence, # of anything `parse_color` reads, in the photo's colour space
     settings:InferenceSettings=FAITHFUL, # recipe

@@ -125,7 +125,7 @@ class LightNet(nn.Module):
 class SmallWall(NamedTuple):
     "A photo and its wall at the network's size."
     image: np.ndarray # [h,w,3] uint8 sRGB
-    cover: np.ndarray # [h,w] float32 in [0,1]; share of wall, 0 where it is less than half
+    cover: np.ndarray # [h,w] float32 in [0,1]; share of wall, 0 where it is less than half (of the largest share, where none is more than half)
     linear: np.ndarray # [h,w,3] float32, mean linear light of the wall pixels alone
 
 def _mean_on_wall(values, mask, size):
@@ -147,7 +147,8 @@ def shrink_wall(
     scale = (area/mask.size)**.5
     size = tuple(max(32, round(n*scale/16)*16) for n in mask.shape[::-1])
     cover, linear = _mean_on_wall(rgb, mask, size)
-    return SmallWall(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.where(cover > .5, cover, 0).astype(np.float32), linear)
+    least = .5 if (cover > .5).any() else .5*cover.max() # a wall thinner than a pixel stays
+    return SmallWall(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.where(cover > least, cover, 0).astype(np.float32), linear)
 
 # %% ../../nbs/light/network.ipynb #db9512a5
 @cache

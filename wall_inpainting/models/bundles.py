@@ -290,7 +290,10 @@ def pipeline(self:Bundle,
     "Inpainting with the depth ControlNet and the IP-Adapter, and a LoRA where one is given"
     optional = ['tokenizer', 'text_encoder', 'image_encoder', 'feature_extractor']
     if unknown := set(without) - set(optional): raise ValueError(f'a pipeline needs its {min(unknown)}; it can do without {optional}')
-    file = _lora_file(lora) if lora is not None else None # a wrong path is an error before anything is read
+    file = _lora_file(lora) if lora is not None else None # a wrong path is said before anything is read
+    if file is not None:
+        from wall_inpainting.models.lora_files import check_lora # it imports peft, which only a LoRA needs
+        with quiet(), _readable('the LoRA', file): check_lora(file, self.unet)
     names = ['vae', 'unet', 'adapted_unet', 'controlnet', *(name for name in optional if name not in without)]
     pipe = _assemble(self, 'diffusers.StableDiffusionControlNetInpaintPipeline', names, scheduler, without)
     if file is None: return pipe

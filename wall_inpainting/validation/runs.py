@@ -33,10 +33,13 @@ def spec_repaint(
     import torch
 
     from wall_inpainting.models.architectures import quiet
+    from wall_inpainting.models.lora_files import check_lora
     pipeline = bundle.inpaint_pipeline()
     if lora is not None:
         file = Path(lora)/'pytorch_lora_weights.safetensors' if Path(lora).is_dir() else Path(lora) # offline, diffusers does not look for it
         if not file.is_file(): raise FileNotFoundError(f'no LoRA at {str(lora)!r}: it is a .safetensors file, or a folder with pytorch_lora_weights.safetensors')
+        try: check_lora(file, pipeline.unet)
+        except ValueError as error: raise ValueError(f'{file}: {error}') from None
         with quiet(): pipeline.load_lora_weights(str(file), use_safetensors=True)
     def repaint(image, mask, color):
         # without width and height the pipeline takes its own resolution, whatever the picture's

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['compare_recipes', 'gap_study', 'wall_gap']
 
-# %% ../../nbs/gap/command_line.ipynb #3ee08b2f
+# %% ../../nbs/gap/command_line.ipynb #7dc16a14
 from pathlib import Path
 
 import torch
@@ -16,11 +16,11 @@ from .report import check_bars, gap_page
 from .runs import GapStudy, gap_sheet, open_comparison, run_gap
 from ..gap_analysis import plot_gap
 from ..lora.command_line import choose_dtype, find_data
-from ..lora.trainer import TrainingError, TrainingSettings
-from ..models.bundles import Bundle, BundleError, load_bundle
+from ..lora.trainer import TrainingSettings
+from ..models.bundles import Bundle, load_bundle
 from ..models.settings import NEGATIVE_PROMPT, SPEC
 from ..pictures.photos import whole_file
-from ..runs.command_lines import parse_numbers
+from ..runs.command_lines import command, parse_numbers
 
 # %% ../../nbs/gap/command_line.ipynb #86c7c0ea
 def compare_recipes(
@@ -63,9 +63,10 @@ def gap_study(
 _PRECISION = Param('default: bf16 on a GPU that has it, else fp16; no on a CPU', str, choices=['no', 'fp16', 'bf16'])
 
 @call_parse
+@command(again='')
 def wall_gap(
     data:str,                          # folder with the split folders train and validation, or owner/name of one on the hub
-    out:str='wall_gap',                # folder of the study; one that is there goes on
+    out:str='wall_gap',                # folder of the study; a study that is there is resumed
     bundle:str='sd15',                 # models: 'sd15', 'tiny' or a folder
     conditions:str=None,               # names separated by commas; default: all eight
     seeds:str='0-2',                   # of training and noise, such as '0-2,7'
@@ -86,14 +87,11 @@ def wall_gap(
     mixed_precision:_PRECISION=None,
 ):
     "Train LoRAs with and without each condition of inference, and measure what each is worth; stop it at any moment, and start it again."
-    try:
-        device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        precision, dtype = choose_dtype(device, mixed_precision)
-        if warmup is None: warmup = min(TrainingSettings.warmup, steps//4)
-        training = TrainingSettings(steps, batch, accumulate, lr, warmup, rank=rank, alpha=2*rank, variants=variants, workers=workers, mixed_precision=precision, progress=False)
-        study = gap_study(training, conditions, seeds, scales, guidances, photos=photos, denoising=denoising, guidance=guidance, negative_prompt=negative_prompt)
-        results = compare_recipes(find_data(data), load_bundle(bundle, device, dtype), out, study)
-    except (ValueError, OSError, BundleError, TrainingError) as error: # what the user can mend
-        raise SystemExit('wall_gap: ' + ' '.join(str(error).split())) from None
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    precision, dtype = choose_dtype(device, mixed_precision)
+    if warmup is None: warmup = min(TrainingSettings.warmup, steps//4)
+    training = TrainingSettings(steps, batch, accumulate, lr, warmup, rank=rank, alpha=2*rank, variants=variants, workers=workers, mixed_precision=precision, progress=False)
+    study = gap_study(training, conditions, seeds, scales, guidances, photos=photos, denoising=denoising, guidance=guidance, negative_prompt=negative_prompt)
+    results = compare_recipes(find_data(data), load_bundle(bundle, device, dtype), out, study)
     for verdict in check_bars(results): print(f"{'yes' if verdict.met else 'no ':3}  {verdict.question}. {verdict.found}")
     print(f'{out}: gap.html, gap.json and gap.jpg')

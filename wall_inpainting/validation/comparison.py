@@ -41,18 +41,25 @@ def pair_runs(
 
 # %% ../../nbs/validation/comparison.ipynb #50ce544e
 def bootstrap_interval(
-    values, # [n] numbers, at least one
+    values, # [n] numbers, or [photos, seeds]; at least one
     generator:np.random.Generator, # source of the draws
     level:float=.95, # of confidence, in (0,1)
     resamples:int=10_000, # draws
 ) -> tuple[float, float]: # low, high
     "The bootstrap confidence interval of a mean."
+    from scipy.stats import bootstrap # slow to import
     values = np.asarray(values, float)
-    if values.ndim != 1 or not len(values): raise ValueError(f'values must be [n] with n of at least 1, not {list(values.shape)}')
+    if values.ndim not in (1, 2) or not values.size: raise ValueError(f'values must be [n] or [photos, seeds] with at least one of each, not {list(values.shape)}')
     if not 0 < level < 1: raise ValueError(f'level must lie in (0,1), not {level}')
-    means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(1)
-    low,high = np.quantile(means, [(1-level)/2, (1+level)/2])
-    return float(low), float(high)
+    table = values.reshape(len(values), -1)
+    drawn_axes = [axis for axis in (0, 1) if table.shape[axis] > 1] # of a single row or column there is nothing to draw
+    if not drawn_axes: return float(table[0, 0]), float(table[0, 0])
+    def mean(*drawn, axis=-1):
+        rows,columns = (dict(zip(drawn_axes, drawn)).get(axis, np.zeros(1, int)) for axis in (0, 1))
+        return table[rows[..., :, None], columns[..., None, :]].mean((-2, -1))
+    numbers = [np.arange(table.shape[axis]) for axis in drawn_axes]
+    interval = bootstrap(numbers, mean, vectorized=True, confidence_level=level, n_resamples=resamples, method='percentile', rng=generator).confidence_interval
+    return float(interval.low), float(interval.high)
 
 # %% ../../nbs/validation/comparison.ipynb #c670ab05
 MIN_PAIRS = 6 # with five, even if all point one way, luck has more than 5%: 2/2**5

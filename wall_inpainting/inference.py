@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
@@ -21,11 +21,12 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
-from .color_reference import as_mask, color_to_hex, wall_median
+from .color_reference import color_to_hex
 from .pictures.compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
+from .pictures.arrays import MaskedPhoto, wall_median
 from .pictures.photos import check_mask, check_size
 from .models.settings import FAITHFUL, SPEC, Paint, InferenceSettings, draw_seed, mix_paint, pipeline_arguments, shared_control
-from .light.formula import read_lines
+from .light.formula import WallLines, read_lines
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
 # and neither `wall_repaint --help` nor engine 'recolor' needs them.
@@ -35,25 +36,25 @@ _all_ = ['SPEC', 'FAITHFUL', 'InferenceSettings'] # they belong to whoever impor
 @dataclass(frozen=True, eq=False, repr=False)
 class Repaint:
     "A repainted photo, and how it came about"
-    image: Image.Image        # RGB, same size as the photo
-    before: Image.Image       # RGB, the photo
-    mask: Image.Image         # L, 255 = wall
-    paint: Paint              # colour and reference, and what of them was used
-    settings: InferenceSettings        # recipe
-    engine: str               # one of ENGINES
-    seed: int                 # of all randomness
+    image: Image.Image          # RGB, same size as the photo
+    before: Image.Image         # RGB, the photo
+    mask: Image.Image           # L, 255 = wall
+    paint: Paint                # colour and reference, and what of them was used
+    settings: InferenceSettings # recipe
+    engine: str                 # one of ENGINES
+    seed: int                   # of all randomness
     depth: Image.Image | None = None # L, same size as the photo, white = near; None: the engine needs none
     timings: dict[str, float] = field(default_factory=dict) # seconds by stage; what a palette shares counts for its first colour
 
     def __repr__(self):
         return f'Repaint({self.image.width} x {self.image.height} px, {self.engine}, {self.paint.used} {color_to_hex(self.paint.color)}, seed {self.seed})'
 
-# %% ../nbs/04_inference.ipynb #82d1fcfc
-@patch(as_prop=True)
-def median(self:Repaint) -> np.ndarray: # [3] uint8
-    "The repainted wall's median colour"
-    return wall_median(np.asarray(self.image), as_mask(self.mask))
+    @cached_property
+    def median(self) -> np.ndarray: # [3] uint8
+        "The repainted wall's median colour"
+        return wall_median(np.asarray(self.image), np.asarray(self.mask, np.float32)/255)
 
+# %% ../nbs/04_inference.ipynb #82d1fcfc
 @patch(as_prop=True)
 def delta_e(self:Repaint) -> float: # CIEDE2000
     "How far the wall's median is from the paint's colour"
@@ -73,18 +74,28 @@ def _repr_jpeg_(self:Repaint):
     return buffer.getvalue()
 
 # %% ../nbs/04_inference.ipynb #526f5523
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Scene:
     "One photo, ready to be painted in any number of colours"
     image: Image.Image          # RGB, the photo
     mask: Image.Image           # L, 255 = wall
     settings: InferenceSettings
     seed: int
-    frame: Frame | None = None  # this and what follows is for diffusion only
+    frame: Frame | None = None  # this and the next two are for diffusion only
     depth: Image.Image | None = None # L, white = near, at the size at which it was estimated
     encodings: dict = field(default_factory=dict) # replaces the prompts in `pipeline_arguments`
-    found: dict = field(default_factory=dict)     # what one colour has found out for the others
     timings: dict = field(default_factory=dict)   # seconds by stage
+
+    @cached_property
+    def photo(self) -> MaskedPhoto:
+        "Photo and mask as arrays; `check_mask` has checked them already"
+        rgb,mask = np.asarray(self.image),np.asarray(self.mask, np.float32)/255
+        return MaskedPhoto(rgb, mask, wall_median(rgb, mask))
+
+    @cached_property
+    def lines(self) -> WallLines:
+        "The formula's light, which the colours of a palette share"
+        return read_lines(self.photo)
 
 # %% ../nbs/04_inference.ipynb #0c2f9cf8
 @patch
@@ -122,17 +133,18 @@ def _timed(timings, stage):
 ENGINES = ('light', 'recolor', 'diffusion')
 
 def _recolorer(name, scene):
-    "A function of a colour: the wall in its own light, and where in the frame a pattern hid its material, [h,w] in [0,1]; None: nobody asks, or nobody knows"
-    from wall_inpainting.color_reference import paint_target, recolor
-    image,mask,light = scene.image,scene.mask,scene.settings.light
-    if name == 'recolor': return lambda color: (recolor(image, mask, color, light), None)
+    """A function of a colour. It returns the recoloured photo, and where in the frame a pattern hid the wall's material:
+    [h,w] in [0,1], or None without a frame or by the formula, which does not tell."""
+    from wall_inpainting.color_reference import paint_target, recolor_photo
+    photo,light = scene.photo,scene.settings.light
+    if name == 'recolor': return lambda color: (recolor_photo(photo, paint_target(photo, color, light)), None)
     from wall_inpainting.light.network import light_shading, load_light_net
-    load_light_net() # now, and not in several threads at once
-    if 'lines' not in scene.found: scene.found['lines'] = read_lines(image, mask)
+    load_light_net(),scene.lines # now, and not in several threads at once
     def relight(color):
-        shading,pattern = light_shading(image, mask, paint_target(image, mask, color, light), lines=scene.found['lines'])
+        target = paint_target(photo, color, light)
+        shading,pattern = light_shading(photo, target, lines=scene.lines)
         covered = scene.frame and np.asarray(scene.frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
-        return recolor(image, mask, color, light, shading),covered
+        return recolor_photo(photo, target, shading),covered
     return relight
 
 def _threads(image):
@@ -141,7 +153,7 @@ def _threads(image):
     return max(1, min(cores, 8, 32_000_000//(image.width*image.height)))
 
 def _each(image, function, *items):
-    "What a function gives for each of some items, in threads: NumPy, OpenCV and PyTorch let each other run"
+    "The results of a function for each of some items, in threads: NumPy, OpenCV and PyTorch let each other run"
     if len(items[0]) == 1: return list(map(function, *items))
     with ThreadPoolExecutor(_threads(image)) as pool: return list(pool.map(function, *items))
 
@@ -185,15 +197,14 @@ def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
     scene = Scene(image, check_mask(mask, image.size), settings, seed)
     if self.engine != 'diffusion': return scene
     resolution = self.bundle.resolution
-    frame = frame_photo(image.size, resolution) if settings.frame == 'photo' else frame_wall(scene.mask, resolution, settings.context)
+    scene.frame = frame_photo(image.size, resolution) if settings.frame == 'photo' else frame_wall(scene.photo.mask, resolution, settings.context)
     with _timed(scene.timings, 'load'), _collecting_nothing(): pipe,_ = self._pipeline,self.bundle.depth_estimator # read at their first use
-    with _timed(scene.timings, 'depth'): depth = _estimate_depth(self.bundle, image, settings)
-    encodings = {}
+    with _timed(scene.timings, 'depth'): scene.depth = _estimate_depth(self.bundle, image, settings)
     if share:
         with _timed(scene.timings, 'encode'):
             names = ('prompt_embeds', 'negative_prompt_embeds')
-            encodings = dict(zip(names, pipe.encode_prompt(settings.prompt, pipe.device, 1, settings.guidance > 1, settings.negative_prompt)))
-    return replace(scene, frame=frame, depth=depth, encodings=encodings)
+            scene.encodings = dict(zip(names, pipe.encode_prompt(settings.prompt, pipe.device, 1, settings.guidance > 1, settings.negative_prompt)))
+    return scene
 
 # %% ../nbs/04_inference.ipynb #358511c3
 @patch
@@ -235,11 +246,11 @@ def _finish(scene, recolored, generated, paint, covered):
         image = scene.image.copy()
         image.paste(generated.resize((right-left, bottom-top), Image.Resampling.LANCZOS), (left, top))
         return image
-    start,mask = frame.cut(recolored),scene.framed_mask()
-    change = material_change(generated, start, mask, settings.low_band, settings.feather, paint.texture)
+    start,wall = frame.cut(recolored),np.asarray(scene.framed_mask()) >= 128
+    change = material_change(generated, start, wall, settings.low_band, settings.feather, paint.texture)
     if settings.material == 'covered' and covered is not None and paint.texture is None: # elsewhere the wall has its own
-        change = cover_material(change, start, mask, covered, settings.low_band)
-    return add_material(recolored, scene.mask, frame, change, paint.color if settings.light == 'reference' else None)
+        change = cover_material(change, start, wall, covered, settings.low_band)
+    return add_material(recolored, scene.photo.mask, frame, change, paint.color if settings.light == 'reference' else None)
 
 # %% ../nbs/04_inference.ipynb #fc3a1184
 @patch
@@ -277,5 +288,5 @@ def palette(self:WallPainter,
             batch = self.batch if self.engine == 'diffusion' else _threads(image)
             repaints += self._paint(scene, paints[len(repaints):len(repaints)+batch])
             bar.update(len(repaints)-bar.n)
-            scene = replace(scene, timings={}) # shared work is counted once
+            scene.timings.clear() # shared work is counted once
     return repaints

@@ -22,8 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..color_reference import bounce_light, noise_gain, paint_target, recolor
-from .formula import LIGHT_OF_CODE, LUMINANCE, WallLines, as_mask, draw_light, read_lines, sample_wall, wall_median
+from ..color_reference import paint_target, recolor_photo
+from .formula import WallLines, bounce_light, draw_light, noise_gain, read_lines, sample_wall
+from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, mask_photo
 
 # %% ../../nbs/light/network.ipynb #f0689064
 DARK = np.float32(.001) # linear light, three codes above black: below, there is nothing to divide
@@ -279,19 +280,18 @@ class LightEstimate(NamedTuple):
     pattern: np.ndarray # [H,W] float32 in [0,1]; 1 = paper, stains, or a border of two paints; 0 = plain, or no wall
 
 def light_shading(
-    image:Image.Image, # RGB photo
-    mask, # anything `as_mask` reads; 1 = wall
+    photo:MaskedPhoto, # of `mask_photo`
     target:np.ndarray|None=None, # [3] linear light of the repainted wall's median; None: as it is now
     net:LightNet|None=None, # None: the one that ships
     area:int=AREA, # px that the network looks at
     lines:WallLines|None=None, # of `read_lines`, which several paints can share; None: read here
 ) -> tuple[np.ndarray, np.ndarray]: # [H,W,3] float32 linear light over the wall's median, for `recolor`; pattern as in `LightEstimate`
     "The wall's light at full size, under the new paint."
-    rgb, mask = np.asarray(image.convert('RGB')), as_mask(mask, image.size)
-    median = np.maximum(LIGHT_OF_CODE[wall_median(rgb, mask)], 1e-3)
+    rgb, mask, _ = photo
+    median = np.maximum(LIGHT_OF_CODE[photo.median], 1e-3)
     target = median if target is None else np.asarray(target, np.float32)
-    shading = draw_light(lines or read_lines(rgb, mask), noise_gain(median, target))
-    wide = np.tile(target/median, (1, image.width, 1)) # NumPy is slow on axes of 3
+    shading = draw_light(lines or read_lines(photo), noise_gain(median, target))
+    wide = np.tile(target/median, (1, rgb.shape[1], 1)) # NumPy is slow on axes of 3
     for top in range(0, len(shading), 32): shading[top:top+32] = bounce_light(shading[top:top+32], wide)
     small = shrink_wall(rgb, mask, area)
     light, pattern = predict_light(small, target/median, net)
@@ -306,7 +306,7 @@ def light_shading(
     shading = _correct(shading, rgb, median, fit_correction(seen, correction, small.cover, pattern))
     shading = _calm(shading, mask, fine)
     shading /= np.maximum(np.median(sample_wall(shading, mask), 0), 1e-3)
-    return shading, cv2.resize(pattern, image.size, interpolation=cv2.INTER_LINEAR)*mask
+    return shading, cv2.resize(pattern, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)*mask
 
 # %% ../../nbs/light/network.ipynb #0254f33d
 def estimate_light(
@@ -317,7 +317,8 @@ def estimate_light(
     area:int=AREA, # px that the network looks at
 ) -> LightEstimate: # at the photo's size
     "The light on a wall, whatever the wall wears."
-    shading, pattern = light_shading(image, mask, None if color is None else paint_target(image, mask, color), net, area)
+    photo = mask_photo(image, mask)
+    shading, pattern = light_shading(photo, None if color is None else paint_target(photo, color), net, area)
     return LightEstimate(np.log(np.maximum(shading, 1e-4)), pattern)
 
 # %% ../../nbs/light/network.ipynb #ef9d3707
@@ -329,5 +330,6 @@ def repaint_wall(
     net:LightNet|None=None, # None: the one that ships
 ) -> Image.Image: # RGB, same size; where the mask is 0, byte for byte the photo
     "Repaint the wall under the mask in the light that the network sees."
-    shading, _ = light_shading(image, mask, paint_target(image, mask, color, light), net)
-    return recolor(image, mask, color, light, shading)
+    photo = mask_photo(image, mask)
+    target = paint_target(photo, color, light)
+    return recolor_photo(photo, target, light_shading(photo, target, net)[0])

@@ -20,7 +20,8 @@ from .light.formula import (blackbody, bounce_light, draw_light, noise_gain, rea
 from .pictures.arrays import (CODE_OF_LIGHT, LIGHT_OF_CODE, MaskedPhoto, as_mask, get_grid, linear_to_srgb, mask_photo,
                                              sample_rooms, show_images, srgb_to_linear, wall_median)
 
-_all_ = ['as_mask', 'blackbody', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading'] # re-exported: notebooks import them from here
+# re-exported: notebooks import them from here
+_all_ = ['as_mask', 'blackbody', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading']
 
 # %% ../nbs/00_color_reference.ipynb #61f8139d
 def parse_color(
@@ -146,10 +147,8 @@ def _paint(photo, target, shading):
     rgb,mask,median = photo
     width = rgb.shape[1]
     old = np.maximum(LIGHT_OF_CODE[median], 1e-3)
-    new_shading = lambda s, ratio: s
-    if shading is None:
-        shading = draw_light(read_lines(photo), noise_gain(old, target))
-        new_shading = bounce_light
+    new_shading = bounce_light if shading is None else lambda s, ratio: s
+    if shading is None: shading = draw_light(read_lines(photo), noise_gain(old, target))
     paint = _anchor(new_shading(sample_wall(shading, mask), target/old), target)
     ratio,paint = (np.tile(v, (1, width, 1)) for v in (target/old, paint)) # wide, as NumPy is slow on axes of 3
     painted = rgb.copy()

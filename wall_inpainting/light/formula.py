@@ -181,7 +181,7 @@ def _draw_lines(luminance, slope, offset, factor):
 
 # %% ../../nbs/light/formula.ipynb #04f75f4c
 class WallLines(NamedTuple):
-    "What a photo tells of the light on its wall, whatever the new paint."
+    "The light on a wall as lines of its luminance, before the new paint is known; of `read_lines`."
     luminance: np.ndarray # [H,W] float32: linear, over the wall's median, without a pattern's tones
     square: np.ndarray    # [h,w] float32: mean of its square in each block of the small map
     small: np.ndarray     # [h,w] float32: the luminance of the small map
@@ -295,9 +295,9 @@ def scene_light(
     step = int((photo.mask.size/200_000)**.5) | 1
     rgb,mask = photo.rgb[::step, ::step],photo.mask[::step, ::step]
     usable = (rgb.max(-1) < 248) & (rgb.max(-1) > 25)
-    told = usable & (mask == 0)
-    if told.sum() < 100: told = usable if usable.sum() >= 100 else mask >= 0 # nothing but wall: then the wall must do
-    light = LIGHT_OF_CODE[rgb[told]].astype(float)
+    seen = usable & (mask == 0)
+    if seen.sum() < 100: seen = usable if usable.sum() >= 100 else mask >= 0 # hardly anything but wall: then the wall is used
+    light = LIGHT_OF_CODE[rgb[seen]].astype(float)
     grey = np.maximum((light**6).mean(0)**(1/6), 1e-4)
     locus = blackbody(1e6/np.linspace(1e6/2000, 1e6/12000, 100))/blackbody(6500) # white balance makes daylight white
     locus /= (locus@LUMINANCE)[:, None]

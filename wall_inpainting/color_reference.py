@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['parse_color', 'color_to_hex', 'extract_dominant_color', 'generate_random_color', 'apply_color_jitter',
-           'create_solid_color_reference', 'bounce_light', 'roll_off', 'blackbody', 'scene_light', 'paint_target',
-           'noise_gain', 'recolor', 'as_mask', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images',
-           'srgb_to_linear', 'wall_shading']
+           'create_solid_color_reference', 'paint_target', 'recolor_photo', 'recolor', 'as_mask', 'blackbody',
+           'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading']
 
 # %% ../nbs/00_color_reference.ipynb #5038575f
 import re
@@ -16,10 +15,13 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor
 
-from .light.formula import (CODE_OF_LIGHT, LIGHT_OF_CODE, LUMINANCE, as_mask, get_grid, linear_to_srgb, sample_rooms,
-                                   sample_wall, show_images, srgb_to_linear, wall_median, wall_shading)
+from .light.formula import (blackbody, bounce_light, draw_light, noise_gain, read_lines, roll_off, sample_wall, scene_light,
+                                           wall_shading)
+from .pictures.arrays import (CODE_OF_LIGHT, LIGHT_OF_CODE, MaskedPhoto, as_mask, get_grid, linear_to_srgb, mask_photo,
+                                             sample_rooms, show_images, srgb_to_linear, wall_median)
 
-_all_ = ['as_mask', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading'] # at home here too
+# re-exported: notebooks import them from here
+_all_ = ['as_mask', 'blackbody', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading']
 
 # %% ../nbs/00_color_reference.ipynb #61f8139d
 def parse_color(
@@ -116,82 +118,9 @@ def create_solid_color_reference(
     picture += parse_color(color)*rows
     return Image.fromarray(np.clip(np.round(picture, out=picture), 0, 255, out=picture).astype(np.uint8))
 
-# %% ../nbs/00_color_reference.ipynb #aa8ced57
-def bounce_light(
-    shading:np.ndarray, # [...,3] linear light over the wall's median, under the old paint
-    ratio:np.ndarray, # [3], or anything that broadcasts: new over old colour of the wall, in linear light
-) -> np.ndarray: # as `shading`, under the new paint
-    "The shading after painting: what the walls reflect onto each other changes with the paint."
-    if not np.all(np.asarray(ratio) > 0): raise ValueError(f'the ratio of new to old colour must be positive, not {ratio}')
-    delta = .4*(ratio - 1)/(ratio + 1)
-    c = np.where(delta < 0, np.float32(.6), np.float32(.15))
-    filling = np.divide(delta*(1 + c), shading + c)
-    filling += 1
-    np.maximum(filling, .05, out=filling)
-    filling *= shading
-    filling /= 1 + delta
-    return filling
-
-# %% ../nbs/00_color_reference.ipynb #d2f72179
-def _bend(x, knee, ceiling, tight):
-    over = np.maximum(x - knee, 0)/(ceiling - knee)
-    return np.minimum(x, knee) + (ceiling - knee)*over/(np.sqrt(1 + over*over) if tight else 1 + over)
-
-def roll_off(
-    light:np.ndarray, # [...,3] float32 linear light, 0 or more
-    brightest:float, # (0,1]: the reference's brightest channel, in linear light
-) -> np.ndarray: # as `light`, all below 1 (or `brightest`, if that is 1)
-    "Bend highlights under white, smoothly and close to their hue."
-    if not 0 < brightest <= 1: raise ValueError(f'the brightest channel of the reference is in (0,1], not {brightest}')
-    ceiling = max(LIGHT_OF_CODE[249], np.float32(.5 + .5*brightest))
-    knee = min((np.float32(brightest) + ceiling)/2, np.float32(.9999))
-    peak = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2]) # NumPy is slow on axes of 3
-    if peak.max() <= knee: return light
-    scale = _bend(peak, knee, np.float32(1.5), tight=False)/np.maximum(peak, np.float32(1e-6))
-    scale = cv2.merge([scale]*3) if light.ndim == 3 else scale[..., None]
-    return _bend(light*scale, knee, ceiling, tight=True)
-
-# %% ../nbs/00_color_reference.ipynb #8dfe8de3
-def blackbody(
-    kelvin, # temperature, 1,667 to 25,000 K; any shape
-) -> np.ndarray: # [...,3] linear RGB of luminance 1; daylight of 6,500 K is nearly (1, 1, 1)
-    "The colour of a glowing body (Kim et al.'s fit of Planck's locus)."
-    t = np.asarray(kelvin, float)/1000
-    if not np.all((t >= 1.667) & (t <= 25)): raise ValueError(f'the fit holds from 1667 to 25000 K, not at {kelvin}')
-    cubic = np.polyval
-    x = np.where(t <= 4, cubic([-.2661239, -.2343589, .8776956, .179910], 1/t), cubic([-3.0258469, 2.1070379, .2226347, .240390], 1/t))
-    y = np.where(t <= 2.222, cubic([-1.1063814, -1.3481102, 2.18555832, -.20219683], x),
-        np.where(t <= 4, cubic([-.9549476, -1.37418593, 2.09137015, -.16748867], x), cubic([3.081758, -5.8733867, 3.75112997, -.37001483], x)))
-    xyz = np.stack([x/y, np.ones_like(x), (1 - x - y)/y], -1)
-    to_rgb = np.array([[3.2406, -1.5372, -.4986], [-.9689, 1.8758, .0415], [.0557, -.2040, 1.0570]]) # IEC 61966-2-1
-    return np.maximum(xyz@to_rgb.T, 0)
-
-# %% ../nbs/00_color_reference.ipynb #c8dd24d7
-def scene_light(
-    image:Image.Image, # RGB photo
-    mask, # anything `as_mask` reads
-) -> np.ndarray: # [3] linear light that a perfectly white wall would show; its luminance is in [0.2,1]
-    "The colour and level of the room's light, as told by what is not wall."
-    rgb,mask = np.asarray(image.convert('RGB')),as_mask(mask, image.size)
-    step = int((mask.size/200_000)**.5) | 1
-    rgb,mask = rgb[::step, ::step],mask[::step, ::step]
-    usable = (rgb.max(-1) < 248) & (rgb.max(-1) > 25)
-    told = usable & (mask == 0)
-    if told.sum() < 100: told = usable if usable.sum() >= 100 else mask >= 0 # nothing but wall: then the wall must do
-    light = LIGHT_OF_CODE[rgb[told]].astype(float)
-    grey = np.maximum((light**6).mean(0)**(1/6), 1e-4)
-    locus = blackbody(1e6/np.linspace(1e6/2000, 1e6/12000, 100))/blackbody(6500) # white balance makes daylight white
-    locus /= (locus@LUMINANCE)[:, None]
-    ratios = lambda c: np.log(np.maximum(c[..., [0, 2]], 1e-3)/c[..., [1]])
-    color = locus[((ratios(locus) - ratios(grey))**2).sum(-1).argmin()]
-    wall = LIGHT_OF_CODE[rgb[mask >= .5]] if (mask >= .5).any() else light
-    level = max(np.percentile(light@LUMINANCE, 97), np.median(wall, 0)@LUMINANCE)/.85
-    return color*np.clip(level, .2, 1)
-
 # %% ../nbs/00_color_reference.ipynb #156a82c7
 def paint_target(
-    image:Image.Image, # RGB photo
-    mask, # anything `as_mask` reads
+    photo:MaskedPhoto, # of `mask_photo`
     color, # the paint, anything `parse_color` reads
     light:str='reference', # 'reference': the wall's median becomes `color`; 'scene': `color` is the paint, the room's light tints it
 ) -> np.ndarray: # [3] float32 linear light, above 0
@@ -199,18 +128,9 @@ def paint_target(
     if light not in ('reference', 'scene'): raise ValueError(f"light must be 'reference' or 'scene', not {light!r}")
     target = srgb_to_linear(parse_color(color)/255)
     if light == 'scene':
-        target = target*scene_light(image, mask)
+        target = target*scene_light(photo)
         target *= min(1, .95/max(target.max(), 1e-6))
     return np.maximum(target, 1e-4).astype(np.float32) # black paint still divides
-
-# %% ../nbs/00_color_reference.ipynb #2bf43f17
-def noise_gain(
-    old:np.ndarray, # [3] linear light of the wall
-    new:np.ndarray, # [3] linear light of the repainted wall
-) -> float: # 1 or more
-    "How many times more of the noise would show after the repaint."
-    slope = lambda light: float(linear_to_srgb(light@LUMINANCE)) + .055 # of the sRGB curve
-    return max(1, slope(new)/slope(old))
 
 # %% ../nbs/00_color_reference.ipynb #c6b5339b
 def _anchor(shading, target):
@@ -222,14 +142,13 @@ def _anchor(shading, target):
         if np.array_equal(before, paint): break
     return paint
 
-def _paint(rgb, mask, target, shading):
-    "Repaint a crop [H,W,3] uint8 with `target` [3] linear light."
+def _paint(photo, target, shading):
+    "Repaint a crop with `target` [3] linear light."
+    rgb,mask,median = photo
     width = rgb.shape[1]
-    old = np.maximum(LIGHT_OF_CODE[wall_median(rgb, mask)], 1e-3)
-    new_shading = lambda s, ratio: s
-    if shading is None:
-        shading = wall_shading(rgb, mask, noise_gain(old, target))
-        new_shading = bounce_light
+    old = np.maximum(LIGHT_OF_CODE[median], 1e-3)
+    new_shading = bounce_light if shading is None else lambda s, ratio: s
+    if shading is None: shading = draw_light(read_lines(photo), noise_gain(old, target))
     paint = _anchor(new_shading(sample_wall(shading, mask), target/old), target)
     ratio,paint = (np.tile(v, (1, width, 1)) for v in (target/old, paint)) # wide, as NumPy is slow on axes of 3
     painted = rgb.copy()
@@ -244,6 +163,23 @@ def _paint(rgb, mask, target, shading):
     return painted
 
 # %% ../nbs/00_color_reference.ipynb #9196c49f
+def recolor_photo(
+    photo:MaskedPhoto, # of `mask_photo`
+    target:np.ndarray, # [3] float32 linear light, of `paint_target`
+    shading:np.ndarray|None=None, # as for `recolor`
+) -> Image.Image: # RGB, same size; where the mask is 0, byte for byte the photo
+    "`recolor` for a photo that is checked already."
+    x,y,width,height = cv2.boundingRect((photo.mask > 0).astype(np.uint8))
+    crop = slice(y, y + height),slice(x, x + width)
+    if shading is not None:
+        if shading.shape != photo.rgb.shape: raise ValueError(f'shading must be {list(photo.rgb.shape)} like the photo, not {list(shading.shape)}')
+        shading = shading[crop].astype(np.float32, copy=False)
+        if not shading.min() >= 0 or not np.isfinite(shading.max()): raise ValueError('shading must be finite and 0 or more')
+    painted = photo.rgb.copy()
+    cut = photo._replace(rgb=np.ascontiguousarray(photo.rgb[crop]), mask=np.ascontiguousarray(photo.mask[crop]))
+    painted[crop] = _paint(cut, target, shading)
+    return Image.fromarray(painted)
+
 def recolor(
     image:Image.Image, # RGB photo
     mask, # anything `as_mask` reads; 1 = repaint
@@ -252,14 +188,5 @@ def recolor(
     shading:np.ndarray|None=None, # [H,W,3] float32 linear light over the wall's median, 0 or more: used as it is, in place of the formula's own
 ) -> Image.Image: # RGB, same size; where the mask is 0, byte for byte the photo
     "Repaint the wall under the mask in its own light and shadow."
-    rgb,alpha = np.asarray(image.convert('RGB')),as_mask(mask, image.size)
-    target = paint_target(image, alpha, color, light)
-    x,y,width,height = cv2.boundingRect((alpha > 0).astype(np.uint8))
-    crop = slice(y, y + height),slice(x, x + width)
-    if shading is not None:
-        if shading.shape != rgb.shape: raise ValueError(f'shading must be {list(rgb.shape)} like the photo, not {list(shading.shape)}')
-        shading = shading[crop].astype(np.float32, copy=False)
-        if not shading.min() >= 0 or not np.isfinite(shading.max()): raise ValueError('shading must be finite and 0 or more')
-    painted = rgb.copy()
-    painted[crop] = _paint(np.ascontiguousarray(rgb[crop]), np.ascontiguousarray(alpha[crop]), target, shading)
-    return Image.fromarray(painted)
+    photo = mask_photo(image, mask)
+    return recolor_photo(photo, paint_target(photo, color, light), shading)

@@ -138,4 +138,4 @@ def shared_control(
         return known['out']
     embedding.forward = forward
     try: yield
-    finally: del embedding.forward # the class's own shows again
+    finally: del embedding.forward # back to the method of the class

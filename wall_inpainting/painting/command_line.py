@@ -20,7 +20,7 @@ from PIL import Image
 
 from ..color_reference import color_to_hex, sample_rooms
 from ..pictures.compositing import side_by_side
-from ..inference import ENGINES, WallPainter, _collecting_nothing
+from ..inference import ENGINES, WallPainter, no_garbage_collection
 from ..pictures.photos import check_output, convert_profile, output_notes, read_mask, read_photo, write_image
 from ..models.settings import INFERENCE_SETTINGS, SEED
 from ..runs.command_lines import command
@@ -148,7 +148,7 @@ def _make_painter(bundle, engine, lora, device):
     "What paints; diffusion with nothing computed twice, and a palette's colours together"
     progress = sys.stderr.isatty()
     if engine != 'diffusion': return WallPainter(bundle, engine, lora, device, progress)
-    with _collecting_nothing(): from wall_inpainting.painting.fast import FastPainter # reads torch and diffusers, so not at the top
+    with no_garbage_collection(): from wall_inpainting.painting.fast import FastPainter # reads torch and diffusers, so not at the top
     return FastPainter(bundle, lora, device, progress)
 
 @call_parse

@@ -26,15 +26,15 @@ def fuse_lora(
     unet:nn.Module, # with or without a LoRA; changed in place, its weights are not
 ) -> int:           # how many layers had one
     "Put a LoRA's matrices inside those that they stand beside"
-    found = [(name, layer) for name, layer in unet.named_modules() if isinstance(layer, LoraLayer)]
-    for name, layer in found:
+    layers = [(name, layer) for name, layer in unet.named_modules() if isinstance(layer, LoraLayer)]
+    for name, layer in layers:
         base = layer.get_base_layer()
         if not isinstance(base, nn.Linear): raise ValueError(f'the LoRA on {name} is on a {type(base).__name__}; only those on linear layers can be fused')
         change = sum(layer.get_delta_weight(adapter).float() for adapter in layer.active_adapters)
         fused = copy.copy(base) # a new layer over the same tensors, one of which is replaced
         fused._parameters = base._parameters | dict(weight=nn.Parameter((base.weight.float() + change).to(base.weight.dtype), requires_grad=False))
         unet.set_submodule(name, fused)
-    return len(found)
+    return len(layers)
 
 # %% ../../nbs/painting/fast.ipynb #79f592b2
 def guard_decoder(
@@ -113,8 +113,8 @@ class FastPipeline(_Stock):
         if not (self.options.keep_encodings and output_hidden_states and isinstance(image, Image.Image)): return compute()
         def tokens(pixels): return self.image_encoder(pixels, output_hidden_states=True).hidden_states[-2].repeat_interleave(num_images_per_prompt, 0)
         def pixels(): return self.feature_extractor(image, return_tensors='pt').pixel_values.to(device, self.image_encoder.dtype)
-        found = self._once((image.mode, image.size, image.convert('RGB').tobytes(), num_images_per_prompt), lambda: tokens(pixels()))
-        return found, self._once(('nothing', num_images_per_prompt), lambda: tokens(torch.zeros_like(pixels())))
+        encoded = self._once((image.mode, image.size, image.convert('RGB').tobytes(), num_images_per_prompt), lambda: tokens(pixels()))
+        return encoded, self._once(('nothing', num_images_per_prompt), lambda: tokens(torch.zeros_like(pixels())))
 
     def prepare_ip_adapter_image_embeds(self, image, embeds, device, count, guided):
         if embeds is not None and all(len(each) == count*(1+guided) for each in embeds): count = 1 # one for each picture of the batch
@@ -178,8 +178,8 @@ def generate_together(
     if len(sizes := {call['image'].size for call in calls}) > 1: raise ValueError(f'calls of one batch have pictures of one size, not {sorted(sizes)}')
     if len(calls) == 1: return pipe(**calls[0]).images
     image, mask, control, references, generators = ([call[name] for call in calls] for name in _EACH)
-    with torch.no_grad(): found, nothing = zip(*(pipe.encode_image(reference, pipe.device, 1, True) for reference in references))
-    embeds = torch.stack([*nothing, *found] if first['guidance_scale'] > 1 else found)
+    with torch.no_grad(): encoded, nothing = zip(*(pipe.encode_image(reference, pipe.device, 1, True) for reference in references))
+    embeds = torch.stack([*nothing, *encoded] if first['guidance_scale'] > 1 else encoded)
     prompts = {name: [first.pop(name)]*len(calls) for name in ('prompt', 'negative_prompt')}
     return pipe(**first, **prompts, image=image, mask_image=mask, control_image=control, generator=generators, ip_adapter_image_embeds=[embeds]).images
 

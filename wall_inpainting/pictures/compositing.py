@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..color_reference import CODE_OF_LIGHT, LIGHT_OF_CODE, as_mask, parse_color, wall_median
+from ..color_reference import parse_color
+from .arrays import CODE_OF_LIGHT, LIGHT_OF_CODE, LUMINANCE, wall_median
 
 # %% ../../nbs/pictures/compositing.ipynb #ce8baeb1
 @dataclass(frozen=True)
@@ -56,16 +57,16 @@ def _widen(low, high, length, limit):
     return low, low+length
 
 def frame_wall(
-    mask, # anything `as_mask` reads, at the photo's size; 1 = wall
+    mask:np.ndarray, # [H,W] bool or float in [0,1], at the photo's size; above 0 = wall
     resolution:int, # px a side that the model was trained on
     context:float=.25, # of the wall's longer side, added on each side of it
 ) -> Frame: # in the photo's proportions
     "A frame around the wall, with context, of about `resolution` squared pixels."
     if resolution % 8 or resolution < 64: raise ValueError(f'resolution must be a multiple of 8 and at least 64, not {resolution}')
     if not context >= 0: raise ValueError(f'context must be 0 or more, not {context}')
-    values = as_mask(mask)
-    height,width = values.shape
-    ys,xs = np.flatnonzero(values.any(1)),np.flatnonzero(values.any(0))
+    height,width = mask.shape
+    ys,xs = np.flatnonzero(mask.any(1)),np.flatnonzero(mask.any(0))
+    if not len(ys): raise ValueError('the mask is empty: there is no wall to frame')
     (left,right),(top,bottom) = (xs[0], xs[-1]+1),(ys[0], ys[-1]+1)
     margin = round(2*context*max(right-left, bottom-top))
     left,right = _widen(left, right, right-left+margin, width)
@@ -81,15 +82,15 @@ _OFFSET = .01 # of white, linear light
 
 def wall_detail(
     image:Image.Image, # RGB
-    mask, # anything `as_mask` reads; 1 = wall
+    wall:np.ndarray, # [H,W] bool, of the image's size
     sigma:float, # px; what is larger is light, what is smaller is material
     per_channel:bool=False, # False: of the luminance; True: of R, G and B apart
 ) -> np.ndarray: # [H,W,1] or [H,W,3] float32, logarithm of linear light; 0 outside the wall
     "The fine part of a wall: what a blur over the wall takes away."
     if not sigma > 0: raise ValueError(f'sigma must be above 0 px, not {sigma}')
-    m = (as_mask(mask, image.size) >= .5).astype(np.float32)
-    light = LIGHT_OF_CODE[np.asarray(image)]
-    if not per_channel: light = light @ np.float32([[.2126], [.7152], [.0722]])
+    if wall.shape[::-1] != image.size: raise ValueError(f'the wall is {wall.shape[1]} x {wall.shape[0]} px, the image {image.width} x {image.height} px')
+    m,light = wall.astype(np.float32),LIGHT_OF_CODE[np.asarray(image)]
+    if not per_channel: light = light @ LUMINANCE[:, None]
     light = np.log(light + _OFFSET)
     blurred = cv2.GaussianBlur(light*m[..., None], (0, 0), sigma).reshape(light.shape)
     weight = cv2.GaussianBlur(m, (0, 0), sigma)
@@ -98,11 +99,11 @@ def wall_detail(
 # %% ../../nbs/pictures/compositing.ipynb #1e8502fd
 def contrast(
     detail:np.ndarray, # [H,W,C] of `wall_detail`
-    mask, # anything `as_mask` reads; 1 = wall
+    wall:np.ndarray, # [H,W] bool
 ) -> float: # 0.02: the light varies by 2%
     "How strong a wall's material is."
-    inside = np.abs(detail[as_mask(mask) >= .5])
-    return float(1.4826*np.median(inside)) # 1.4826: for a normal distribution this is its standard deviation
+    if not wall.any(): raise ValueError('the wall is empty: it has no contrast')
+    return float(1.4826*np.median(np.abs(detail[wall]))) # 1.4826: for a normal distribution this is its standard deviation
 
 # %% ../../nbs/pictures/compositing.ipynb #ee06aa75
 _STIPPLE = .02 # contrast of rolled paint: a wall may always have that much
@@ -112,37 +113,36 @@ def _within(detail, limit): return np.clip(detail, -3*limit, 3*limit)
 def material_change(
     generated:Image.Image, # RGB, what the model made
     start:Image.Image, # RGB, same size: the recoloured wall that it started from
-    mask, # anything `as_mask` reads, same size; 1 = wall
+    wall:np.ndarray, # [H,W] bool, same size
     low_band:float=1/32, # sigma of the blur between light and material, of the frame's size (the root of its area)
     feather:float=1/100, # over which the change fades in from the mask's edge, of the frame's size
     texture:Image.Image|None=None, # RGB, the reference where it is a texture; None: plain paint
 ) -> np.ndarray: # [H,W,1], with a texture [H,W,3]; float32, to be added to the logarithm of the wall's linear light
     "What to change about a recoloured wall so that it has the model's material."
     side = (start.width*start.height)**.5
-    inside = as_mask(mask, start.size) >= .5
     colored = texture is not None
-    own,new = (wall_detail(image, inside, low_band*side, colored) for image in (start, generated))
-    limit = max(contrast(own, inside), _STIPPLE)
+    own,new = (wall_detail(image, wall, low_band*side, colored) for image in (start, generated))
+    limit = max(contrast(own, wall), _STIPPLE)
     if colored:
-        everywhere = np.ones((texture.height, texture.width))
+        everywhere = np.ones((texture.height, texture.width), bool)
         limit = max(limit, contrast(wall_detail(texture, everywhere, low_band*(texture.width*texture.height)**.5, True), everywhere))
-    new *= min(1, limit/max(contrast(new, inside), 1e-6))
+    new *= min(1, limit/max(contrast(new, wall), 1e-6))
     change = _within(new, limit) - _within(own, limit)
-    change -= np.median(change[inside], 0)
-    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) # a photo's border is no edge of the wall
+    change -= np.median(change[wall], 0)
+    distance = cv2.distanceTransform(wall.astype(np.uint8), cv2.DIST_L2, 5) # a photo's border is no edge of the wall
     return change*np.clip(distance/max(feather*side, 1), 0, 1)[..., None]
 
 # %% ../../nbs/pictures/compositing.ipynb #682fa480
 def cover_material(
     change:np.ndarray, # [H,W,1] float32 of `material_change`
     start:Image.Image, # RGB, same size: the recoloured wall
-    mask, # anything `as_mask` reads, same size; 1 = wall
+    wall:np.ndarray, # [H,W] bool, same size
     covered:np.ndarray, # [H,W] in [0,1]: where a pattern hid the wall's own material
     low_band:float=1/32, # as for `material_change`
 ) -> np.ndarray: # [H,W,1] float32
     "The model's material where a pattern was, beside what is left of the wall's own."
     if covered.shape != change.shape[:2]: raise ValueError(f'covered is {covered.shape[1]} x {covered.shape[0]}, the change {change.shape[1]} x {change.shape[0]} px')
-    own = wall_detail(start, mask, low_band*(start.width*start.height)**.5)
+    own = wall_detail(start, wall, low_band*(start.width*start.height)**.5)
     return (change+own)*covered[..., None]
 
 # %% ../../nbs/pictures/compositing.ipynb #cf025125
@@ -168,21 +168,21 @@ def _multiplied(image, m, frame, planes, gain, ceiling):
 
 def add_material(
     recolored:Image.Image, # RGB, the photo with its wall recoloured
-    mask, # anything `as_mask` reads, at the photo's size; 1 = wall
+    mask:np.ndarray, # [H,W] float32 in [0,1], at the photo's size; 1 = wall
     frame:Frame, # where `change` lies in the photo
     change:np.ndarray, # [h,w,1] or [h,w,3] float32 of `material_change`, at the frame's size
     color=None, # what the wall's median shall be, anything `parse_color` reads; None: what it was
 ) -> Image.Image: # RGB, same size as `recolored`; outside the mask byte-identical to it
     "Give a recoloured wall, at the photo's own size, the material that a model made."
     if change.shape[:2] != frame.size[::-1]: raise ValueError(f'the change is {change.shape[1]} x {change.shape[0]} px, the frame {frame.size[0]} x {frame.size[1]}')
-    m = as_mask(mask, recolored.size)
+    if mask.shape[::-1] != recolored.size: raise ValueError(f'the mask is {mask.shape[1]} x {mask.shape[0]} px, the photo {recolored.width} x {recolored.height} px')
     left,top,right,bottom = frame.box
     planes = [np.asarray(Image.fromarray(np.ascontiguousarray(change[..., c])).resize((right-left, bottom-top), Image.Resampling.BICUBIC)) for c in range(change.shape[-1])]
-    target = wall_median(np.asarray(recolored), m) if color is None else parse_color(color)
+    target = wall_median(np.asarray(recolored), mask) if color is None else parse_color(color)
     gain,ceiling = np.ones(3, np.float32),LIGHT_OF_CODE[np.maximum(target, 249)]
     for _ in range(4): # the first correction is exact but for rounding, and for paints with a channel near 255
-        pixels = _multiplied(recolored, m, frame, planes, gain, ceiling)
-        median = wall_median(pixels, m)
+        pixels = _multiplied(recolored, mask, frame, planes, gain, ceiling)
+        median = wall_median(pixels, mask)
         if np.array_equal(median, target): break
         gain *= (LIGHT_OF_CODE[target] + 1e-4)/(LIGHT_OF_CODE[median] + 1e-4)
     return Image.fromarray(pixels)

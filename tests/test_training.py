@@ -1,7 +1,8 @@
 """What only other processes can show of a training: killed at any moment it goes on to the same LoRA, two processes equal
-one, and a disk that is full costs nothing but the checkpoint that did not fit."""
+one, a full disk costs nothing but the checkpoint that did not fit, and `wall_train` ends each of these in one sentence."""
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,14 +32,25 @@ from wall_inpainting.color_reference import sample_rooms
 from wall_inpainting.training import ALIGNED
 
 folder = Path(sys.argv[1])
+rooms = folder/'rooms'
+if not rooms.exists(): # fewer rooms than the samples: they are enough, and quicker
+    shutil.copytree(sample_rooms().parent, rooms)
+    for split, count in (('train', 6), ('validation', 2)):
+        file = rooms/split/'metadata.jsonl'
+        file.write_text('\\n'.join(file.read_text().splitlines()[:count]))
 recipe = replace(ALIGNED, ema=.9, min_snr=5., noise_offset=.05, mask_weight=.5, color_weight=.1, reference_dropout=.3, control_dropout=.3)
 settings = training.TrainingSettings(steps=7, batch=2, accumulate=2, lr=2e-3, warmup=2, dropout=.1, variants=2, checkpoint_every=1, keep=2, validate_every=4,
                                      workers=1, progress=False)
 
 def train(out, settings=settings):
-    bundle = load_bundle(folder/'tiny')
-    data = training.open_data(sample_rooms().parent, bundle, recipe, settings, folder/'cache', max_samples=6)
-    return training.train_lora(data, bundle, recipe, settings, folder/out)
+    return training.train_lora(rooms, load_bundle(folder/'tiny'), recipe, settings, folder/out, cache=folder/'cache')
+
+def in_a_process(function, *args): # forked from this one, which has imported everything and computed nothing
+    if (pid := os.fork()) == 0:
+        code = 1
+        try: function(*args); code = 0
+        finally: os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 '''
 
 KILLED = COMMON + '''
@@ -52,7 +64,7 @@ def before(owner, name, when):
         return original(*args, **kwargs)
     setattr(owner, name, called)
 
-def half_written(path, data, original=training._write):
+def half_written(path, data, original=Path.write_bytes):
     if path.name == 'state.pt' and '000004' in str(path):
         with open(path, 'wb') as file: file.write(bytes(data)[:len(data)//2]); file.flush(); die()
     original(path, data)
@@ -60,19 +72,20 @@ def half_written(path, data, original=training._write):
 def in_training(): before(training.LoraRun, '_update', lambda run, norm: run.step == 3)
 def at_the_first_step(): before(training.LoraRun, '_update', lambda run, norm: run.step == 0)
 def while_logging(): before(training.LoraRun, 'log', lambda run, values: run.step == 5)
-def while_the_state_is_written(): training._write = half_written
+def while_the_state_is_written(): Path.write_bytes = half_written
 def before_the_lora_is_written(): before(training, 'save_lora', lambda unet, folder, *args: '000005' in str(folder))
 def before_the_checkpoint_is_renamed(): before(os, 'replace', lambda a, b: '000005' in str(a) and Path(a).is_dir())
 def while_an_old_one_is_deleted(): before(shutil, 'rmtree', lambda path, **options: Path(path).name == '.checkpoint_000002.unfinished' and not options)
 
-kills = [in_training, at_the_first_step, while_logging, while_the_state_is_written, before_the_lora_is_written, before_the_checkpoint_is_renamed, while_an_old_one_is_deleted]
+def limit_before(owner, name, when):
+    "Let files have no more than some bytes from a call of `name` on, as on a full disk"
+    original = getattr(owner, name)
+    def limited(*args):
+        if when(*args): resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        return original(*args)
+    setattr(owner, name, limited)
 
-def in_a_process(function, *args): # forked from this one, which has imported everything and computed nothing
-    if (pid := os.fork()) == 0:
-        code = 1
-        try: function(*args); code = 0
-        finally: os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+kills = [in_training, at_the_first_step, while_logging, while_the_state_is_written, before_the_lora_is_written, before_the_checkpoint_is_renamed, while_an_old_one_is_deleted]
 
 write_tiny_bundle(folder/'tiny', sizes=TinySizes(resolution=64))
 results = {'whole': [in_a_process(train, 'whole')]}
@@ -82,11 +95,7 @@ for kill in kills:
     results[out] = [in_a_process(killed), sorted(path.name for path in (folder/out).glob('*checkpoint*')), in_a_process(train, out)]
 
 def full():
-    save = training.LoraRun.save
-    def limited(run):
-        if run.step == 4: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)) # bytes a file may have
-        return save(run)
-    training.LoraRun.save = limited
+    limit_before(training.LoraRun, 'save', lambda run: run.step == 4)
     try: train('full')
     except training.TrainingError as error: (folder/'message.txt').write_text(str(error))
 
@@ -94,8 +103,96 @@ results['full'] = [in_a_process(full), sorted(path.name for path in (folder/'ful
 (folder/'results.json').write_text(json.dumps(results))
 '''
 
+COMMANDS = COMMON + '''
+import time
+from fastcore.script import anno_parser
+from wall_inpainting.lora import cache, command_line
+
+OPTIONS = ['--recipe', 'original', '--bundle', folder/'tiny', '--steps', 5, '--batch', 2, '--accumulate', 1, '--lr', .002, '--variants', 1, '--checkpoint_every', 1,
+           '--validate_every', 9, '--workers', 1, '--samples', 0, '--cache', folder/'command_cache']
+
+def begin(out, *more, prepare=None, stderr=None):
+    "A `wall_train` in a process of its own; its number"
+    if pid := os.fork(): return pid
+    code = 99
+    try:
+        words = ['wall_train', *map(str, (rooms, '--out', folder/out, *OPTIONS, *more))]
+        os.setpgid(0, 0) # Ctrl-C reaches a whole group of processes: this one and its workers
+        os.dup2(os.open(stderr or folder/'said.txt', os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        if prepare: prepare()
+        sys.argv = words
+        given = vars(anno_parser(command_line.wall_train, 'wall_train').parse_args(words[1:]))
+        command_line.wall_train(**{name: value for name, value in given.items() if name not in ('pdb', 'xtra')})
+        code = 0
+    except SystemExit as stop: code = stop.code
+    except BaseException: import traceback; traceback.print_exc()
+    finally: sys.stderr.flush(); os._exit(code)
+
+def end(pid, out, stderr=None):
+    "Exit code of a command, the last thing that it said, and the checkpoints that it left"
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    said = (stderr or folder/'said.txt').read_text().replace('\\r', '\\n').strip().splitlines()
+    return [code, [line for line in said if line and 'step/s' not in line and 's/step' not in line and 'sample' not in line], sorted(path.name for path in (folder/out).glob('*checkpoint*'))]
+
+def command(out, *more, prepare=None): return end(begin(out, *more, prepare=prepare), out)
+
+def signal_at(step, number):
+    def prepare():
+        log = training.LoraRun.log
+        def logged(run, values):
+            log(run, values)
+            if run.step == step: os.killpg(0, number)
+        training.LoraRun.log = logged
+    return prepare
+
+def limit(owner, name, when=lambda *args: True):
+    def prepare():
+        original = getattr(owner, name)
+        def limited(*args):
+            if when(*args): resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+            return original(*args)
+        setattr(owner, name, limited)
+    return prepare
+
+def read_only():
+    mkdir = Path.mkdir
+    def refused(path, *args, **options):
+        if str(path).startswith(str(folder/'read_only')): raise OSError(30, 'Read-only file system', str(path))
+        return mkdir(path, *args, **options)
+    Path.mkdir = refused
+
+def sleep_at_2():
+    log = training.LoraRun.log
+    def logged(run, values):
+        log(run, values)
+        if run.step == 2: (folder/'sleeping').touch(); time.sleep(600)
+    training.LoraRun.log = logged
+
+write_tiny_bundle(folder/'tiny', sizes=TinySizes(resolution=64))
+results = dict(cache_full=command('cache_full', prepare=limit(cache, '_write_tensors')), whole=command('whole'), nothing=command('nothing', '--resume'))
+results['interrupted'] = [command('interrupted', prepare=signal_at(2, signal.SIGINT)), command('interrupted', '--resume')]
+results['terminated'] = command('terminated', prepare=signal_at(2, signal.SIGTERM))
+results['last_full'] = [command('last_full', prepare=limit(training.LoraRun, 'finish')), command('last_full', '--resume')]
+results['read_only'] = command('read_only', prepare=read_only)
+
+for name in ('checkpoint_000001_best', 'checkpoint_000001 (1)'): shutil.copytree(folder/'whole'/'checkpoint_000005', folder/'terminated'/name)
+(folder/'terminated'/'checkpoint_000001.tar').write_text('an archive')
+(folder/'terminated'/'checkpoint_000002'/'state.pt').write_bytes(b'cut short')
+results['damaged'] = command('terminated', '--resume')
+
+sleeping = begin('two', prepare=sleep_at_2, stderr=folder/'sleeping.txt')
+while not (folder/'sleeping').exists(): time.sleep(.1)
+results['second'] = command('two', '--resume')
+os.kill(sleeping, signal.SIGKILL)
+os.waitpid(sleeping, 0)
+results['third'] = command('two', '--resume')
+results['sleeping'] = sleeping
+(folder/'commands.json').write_text(json.dumps(results))
+'''
+
 TOGETHER = COMMON + '''
 process, processes = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+if processes == 1: write_tiny_bundle(folder/'tiny', sizes=TinySizes(resolution=64))
 settings = replace(settings, accumulate=2//processes, dropout=0.) # dropout is drawn for each process
 seen, step = [], training.LoraRun.train_step
 def noted(run, batches):
@@ -103,8 +200,15 @@ def noted(run, batches):
     seen.append(torch.cat([batch['number'] for batch in batches]).tolist())
     return step(run, batches)
 training.LoraRun.train_step = noted
-train(f'by_{processes}', settings)
-(folder/f'seen_{processes}_{process}.json').write_text(json.dumps(seen))
+stop_in = os.environ.get('STOP_IN') # Ctrl-C after step 3 reaches this process only
+log = training.LoraRun.log
+def logged(run, values):
+    log(run, values)
+    if run.step == 3 and str(process) == stop_in: signal.raise_signal(signal.SIGINT)
+training.LoraRun.log = logged
+try: train(f'by_{processes}', settings)
+except KeyboardInterrupt as stop: (folder/f'stopped_{process}.txt').write_text(str(stop))
+(folder/f'seen_{processes}_{process}_{stop_in}.json').write_text(json.dumps(seen))
 '''
 
 
@@ -163,11 +267,14 @@ def test_a_full_disk_costs_one_checkpoint(runs):
     assert same_lora(folder/'full'/LORA, folder/'whole'/LORA)
 
 
-def test_two_processes_equal_one(runs):
-    folder, _ = runs  # its bundle and its cache
-    run(TOGETHER, folder)
-    run(TOGETHER, folder, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', ACCELERATE_USE_CPU='true')
-    one, first, second = (json.loads((folder/f'seen_{name}.json').read_text()) for name in ('1_0', '2_0', '2_1'))
+def test_two_processes_equal_one_and_stop_together(tmp_path):
+    folder = tmp_path
+    run(TOGETHER, folder)  # makes the bundle and the cache, too
+    for stop in ({'STOP_IN': '1'}, {}):  # stopped after step 3 in one of the processes, and resumed
+        run(TOGETHER, folder, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', ACCELERATE_USE_CPU='true', **stop)
+    for process in (0, 1): assert (folder/f'stopped_{process}.txt').read_text() == 'stopped after step 3; checkpoint_000003 is written'
+    one, *parts = (json.loads((folder/f'seen_{name}.json').read_text()) for name in ('1_0_None', '2_0_1', '2_0_None', '2_1_1', '2_1_None'))
+    first, second = parts[0] + parts[1], parts[2] + parts[3]
     assert [a + b for a, b in zip(first, second, strict=True)] == one  # the same samples in each step, a half each
     row = sum(one, [])
     assert [sorted(row[i:i+6]) for i in range(0, 24, 6)] == [list(range(6))]*4  # each once an epoch
@@ -176,3 +283,74 @@ def test_two_processes_equal_one(runs):
     # sums of single-precision numbers in another order; Adam divides by the gradient's size and so enlarges what is left of small gradients
     print(f'largest weight {largest:.3g}, largest difference {max(float((ours[name] - theirs[name]).abs().max()) for name in ours):.3g}')
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < largest/100
+
+
+@pytest.fixture(scope='module')
+def commands(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('commands')
+    run(COMMANDS, folder)
+    return folder, json.loads((folder/'commands.json').read_text())
+
+
+def one_sentence(said: list[str], *parts: str):
+    "Whether a command said one line and no more, with these parts"
+    assert len(said) == 1 and said[0].startswith('wall_train: '), said
+    for part in parts: assert part in said[0]
+
+
+THREE = ['checkpoint_000003', 'checkpoint_000004', 'checkpoint_000005']
+
+
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(commands):
+    folder, results = commands
+    assert results['whole'] == [0, [], THREE]
+    (code, said, left), resumed = results['interrupted']
+    assert (code, left, resumed) == (130, ['checkpoint_000001', 'checkpoint_000002'], [0, [], THREE])
+    one_sentence(said, 'stopped after step 2; checkpoint_000002 is written. Go on with: wall_train ', f' --out {folder}/interrupted ', ' --resume')
+    assert same_lora(folder/'interrupted'/LORA, folder/'whole'/LORA)
+
+
+def test_resume_without_a_run_is_refused(commands):
+    folder, results = commands
+    code, said, left = results['nothing']
+    assert (code, left) == (2, [])
+    one_sentence(said, 'nothing does not exist. There are runs in ', '/whole')
+    assert not (folder/'nothing').exists()
+
+
+def test_damaged_checkpoints_and_copies(commands):
+    "Stopped by SIGTERM after step 2; then its newest checkpoint is damaged, and a user has put copies beside it"
+    folder, results = commands
+    assert results['terminated'][::2] == [143, ['checkpoint_000001', 'checkpoint_000002']]
+    code, said, left = results['damaged']
+    assert code == 0 and len(said) == 1
+    assert re.search(r'checkpoint_000002 is damaged \(state.pt has 9 bytes, not [\d,]+\): going on from checkpoint_000001$', said[0])
+    copies = ['checkpoint_000001 (1)', 'checkpoint_000001.tar', 'checkpoint_000001_best']
+    assert left == [*copies, 'checkpoint_000002.damaged', *THREE]
+    for copy in copies[::2]: assert same_lora(folder/'terminated'/copy/LORA, folder/'whole'/'checkpoint_000005'/LORA)
+    assert same_lora(folder/'terminated'/LORA, folder/'whole'/LORA)
+
+
+def test_a_full_disk_ends_in_one_sentence(commands):
+    folder, results = commands
+    code, said, left = results['cache_full']
+    assert (code, left) == (1, [])
+    one_sentence(said, ".safetensors can't be written: ", 'File too large')
+    (code, said, left), resumed = results['last_full']
+    assert (code, left, resumed[0]) == (1, THREE, 0)
+    one_sentence(said, 'File too large')
+    assert same_lora(folder/'last_full'/LORA, folder/'whole'/LORA)
+
+
+def test_a_read_only_disk_ends_in_one_sentence(commands):
+    code, said, left = commands[1]['read_only']
+    assert (code, left) == (1, [])
+    one_sentence(said, 'read_only: Read-only file system')
+
+
+def test_a_second_run_is_refused_while_the_first_lives(commands):
+    folder, results = commands
+    code, said, _ = results['second']
+    assert code == 2
+    one_sentence(said, f"two is in use by process {results['sleeping']} on ", ': wait until that run has ended, or choose another folder')
+    assert results['third'][0] == 0 and same_lora(folder/'two'/LORA, folder/'whole'/LORA)  # the first was killed

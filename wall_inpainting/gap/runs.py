@@ -25,6 +25,7 @@ from .conditions import GAP_LABELS, GAP_RECIPES, MODEL_ONLY, check_claims, round
 from ..pictures.imagefolder import read_metadata
 from ..inference import WallPainter
 from ..lora.cache import build_cache
+from ..runs.folder import begin_run, lock_folder
 from ..models.lora_files import DIFFUSERS_FILE
 from ..models.settings import FAITHFUL, NEGATIVE_PROMPT, SPEC, InferenceSettings
 from ..lora.trainer import TrainingData, TrainingSettings, read_log, train_lora
@@ -105,17 +106,11 @@ def open_comparison(
     data:str|Path,     # folder with the split folders train and validation
     bundle:Bundle,
     study:GapStudy,
-    out:str|Path,      # folder of the study; one that is there goes on
+    out:str|Path,      # folder of the study; an existing study is resumed
 ) -> Comparison:
     "Begin a study's folder, or check that what is in it is the same study"
     comparison = Comparison(Path(data), bundle, study, Path(out), held_out(data, bundle.resolution, study.photos))
-    about, file = comparison.about, comparison.out/'study.json'
-    if file.exists():
-        begun = json.loads(file.read_text())
-        if other := [name for name in about if name not in _ADDABLE and begun.get(name) != about[name]]:
-            raise ValueError(f'{out} holds a study with other {", ".join(other)}: go on with the same, or choose another folder')
-    comparison.out.mkdir(parents=True, exist_ok=True)
-    write_json(about, file)
+    begin_run(comparison.out/'study.json', comparison.about, free=_ADDABLE)
     return comparison
 
 # %% ../../nbs/gap/runs.ipynb #e0998491
@@ -211,7 +206,8 @@ def run_gap(
     "Train, repaint and measure everything that a study asks for"
     study = comparison.study
     grid = [(condition, seed) for seed in study.seeds for condition in study.conditions]
-    runs = [run for condition, seed in tqdm(grid, 'conditions x seeds', disable=not progress) for run in run_condition(comparison, condition, seed)]
+    with lock_folder(comparison.out):
+        runs = [run for condition, seed in tqdm(grid, 'conditions x seeds', disable=not progress) for run in run_condition(comparison, condition, seed)]
     seconds = [training_seconds(folder) for folder in sorted((comparison.out/'loras').glob('*_*'))]
     results = dict(study=comparison.about, versions=run_versions(), labels={name: GAP_LABELS[name] for name in study.conditions},
                    recipes={name: recipe and asdict(recipe) for name, recipe in GAP_RECIPES.items() if name in study.conditions},

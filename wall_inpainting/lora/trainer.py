@@ -60,7 +60,7 @@ def resume(self:LoraRun) -> int: # steps done
     "Go on from the newest checkpoint, if there is one, and forget what was logged after it"
     main = self.accelerator.is_main_process
     if found := newest_checkpoint(self.out, main):
-        state = torch.load(found/'state.pt', map_location=self.accelerator.device, weights_only=True)
+        state = torch.load(found/'state.pt', map_location=self.accelerator.device.type, weights_only=True) # torch does not know 'cpu:0', which several processes have
         self.step, self.skipped, self.consecutive_skipped = (state[name] for name in ('step', 'skipped', 'consecutive_skipped'))
         with torch.no_grad():
             for name, weight in self.lora.items(): weight.copy_(state['lora'][name])

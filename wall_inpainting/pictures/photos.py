@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'MIN_SIDE', 'MAX_GREY', 'FORMATS', 'PhotoError', 'check_size', 'open_picture', 'load_pixels',
-           'convert_profile', 'make_profile', 'read_orientation', 'turn_upright', 'upright_size', 'Photo', 'read_photo',
+           'make_profile', 'convert_profile', 'read_orientation', 'turn_upright', 'upright_size', 'Photo', 'read_photo',
            'mask_fault', 'check_mask', 'read_mask_codes', 'read_mask', 'is_lossless', 'check_output', 'output_notes',
            'whole_file', 'write_image']
 
@@ -98,6 +98,7 @@ def _with_end(path):
         if pictures[0] != pictures[-1]: return None
     return data + b'\xff\xd9'
 
+# %% ../../nbs/pictures/photos.ipynb #44e3695f
 def load_pixels(
     image:Image.Image, # of `open_picture`
     draft:tuple|None=None, # mode and (width, height) px for Pillow's draft: a JPEG may be decoded at a smaller size that still covers this
@@ -113,24 +114,6 @@ def load_pixels(
         image.load()
     return image
 
-# %% ../../nbs/pictures/photos.ipynb #6daef202
-def _profile(icc:bytes|None):
-    "An ICC profile that Pillow can use; sRGB for None"
-    if icc is None: return ImageCms.createProfile('sRGB')
-    try: return ImageCms.ImageCmsProfile(BytesIO(icc))
-    except OSError: raise PhotoError(f'{len(icc)} bytes that start with {icc[:8]!r} are no ICC profile; None is sRGB') from None
-
-def convert_profile(
-    image:Image.Image, # RGB, or L with a grey profile
-    source:bytes|None, # ICC profile that `image` is in; None: sRGB
-    target:bytes|None, # ICC profile to convert to; None: sRGB
-) -> Image.Image: # RGB, same size
-    "The same colours in another colour space."
-    if source == target: return image.convert('RGB')
-    profiles = _profile(source),_profile(target)
-    try: return ImageCms.profileToProfile(image, *profiles, outputMode='RGB', renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC)
-    except ImageCms.PyCMSError: raise PhotoError('the colour profile is damaged, or tells only what its colours look like and not how to make one') from None
-
 # %% ../../nbs/pictures/photos.ipynb #471ce15f
 _BRADFORD = np.array([[.8951, .2664, -.1614], [-.7502, 1.7135, .0367], [.0389, -.0685, 1.0296]])
 _D50,_D65 = (.3457, .3585),(.3127, .3290) # white points, xy: of ICC profiles, and of daylight
@@ -140,6 +123,7 @@ _PRIMARIES = {'sRGB': (.64, .33, .30, .60, .15, .06), 'Display P3': (.680, .320,
 
 def _xyz(x, y): return np.array([x/y, 1, (1-x-y)/y])
 
+# %% ../../nbs/pictures/photos.ipynb #a5626b05
 def make_profile(
     primaries, # six numbers: x and y of red, green and blue
     curve, # a gamma, or the five numbers of ICC's parametric curve of type 3
@@ -163,6 +147,24 @@ def make_profile(
         data += value + bytes(-len(value)%4)
     head = struct.pack('>I4sI4s4s4s', 128 + len(table) + len(data), b'\0'*4, 0x04300000, b'mntr', b'RGB ', b'XYZ ') + b'\0'*12 + b'acsp'
     return head.ljust(68, b'\0') + fixed(.9642, 1, .8249) + b'\0'*48 + table + data
+
+# %% ../../nbs/pictures/photos.ipynb #6daef202
+def _profile(icc:bytes|None):
+    "An ICC profile that Pillow can use; sRGB for None"
+    if icc is None: return ImageCms.createProfile('sRGB')
+    try: return ImageCms.ImageCmsProfile(BytesIO(icc))
+    except OSError: raise PhotoError(f'{len(icc)} bytes that start with {icc[:8]!r} are no ICC profile; None is sRGB') from None
+
+def convert_profile(
+    image:Image.Image, # RGB, or L with a grey profile
+    source:bytes|None, # ICC profile that `image` is in; None: sRGB
+    target:bytes|None, # ICC profile to convert to; None: sRGB
+) -> Image.Image: # RGB, same size
+    "The same colours in another colour space."
+    if source == target: return image.convert('RGB')
+    profiles = _profile(source),_profile(target)
+    try: return ImageCms.profileToProfile(image, *profiles, outputMode='RGB', renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    except ImageCms.PyCMSError: raise PhotoError('the colour profile is damaged, or tells only what its colours look like and not how to make one') from None
 
 # %% ../../nbs/pictures/photos.ipynb #084b484d
 def _search_color(color, icc):
@@ -273,6 +275,7 @@ def turn_upright(
     "A picture as its viewer shows it."
     return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
+# %% ../../nbs/pictures/photos.ipynb #0a8d34c0
 def upright_size(
     image:Image.Image, # of `open_picture`
 ) -> tuple[int,int]: # (width, height) px

@@ -23,6 +23,7 @@ class Stopped(KeyboardInterrupt):
         super().__init__(message)
         self.signal = signal
 
+# %% ../../nbs/runs/command_lines.ipynb #3343cb29
 _MISTAKES = ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError
 _BY_NAME = dict(BundleError=2, TrainingError=1, SafetensorError=1, OutOfMemoryError=1, HTTPError=1) # classes whose modules a command must not import just to name them
 _MACHINE = re.compile('no space left|file too large|read-only|inline_container|PytorchStreamWriter|not enough memory|allocate memory', re.I) # what torch writes into a RuntimeError

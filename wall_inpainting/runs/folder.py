@@ -157,6 +157,7 @@ def _discard(path):
     os.replace(path, gone := path.with_name(f'.{path.name}.unfinished'))
     shutil.rmtree(gone)
 
+# %% ../../nbs/runs/folder.ipynb #63dbbb8f
 def save_checkpoint(
     folder:str|Path,                # of a run; made where it does not exist
     step:int,                       # updates of the weights so far
@@ -212,6 +213,7 @@ def append_log(
     "Add a line to the log of a run."
     with open(Path(folder)/LOG, 'a', encoding='utf-8') as file: file.write(json.dumps(dict(step=step) | values) + '\n')
 
+# %% ../../nbs/runs/folder.ipynb #59524349
 def read_log(
     folder:str|Path, # of a run
 ) -> list[dict]:     # each with its 'step'
@@ -220,6 +222,7 @@ def read_log(
     if not file.is_file(): raise FileNotFoundError(f'{folder} holds no {LOG}: no training has begun there')
     return [json.loads(line) for line in file.read_text(encoding='utf-8').splitlines() if line.endswith('}')]
 
+# %% ../../nbs/runs/folder.ipynb #62d4f968
 def cut_log(
     folder:str|Path, # of a run
     step:int,        # of the checkpoint that it goes on from
@@ -244,6 +247,7 @@ def stop_signals() -> Iterator[Callable[[], int]]: # asked(): number of the sign
     finally:
         for number, handler in before.items(): signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
+# %% ../../nbs/runs/folder.ipynb #b6695a64
 def ignore_interrupts(
     worker:int=0, # number of a DataLoader's worker
 ):

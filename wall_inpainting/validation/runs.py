@@ -7,6 +7,7 @@ __all__ = ['spec_repaint', 'validate_sample', 'store_sample', 'restore_sample', 
 
 # %% ../../nbs/validation/runs.ipynb #ccf2aa21
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from time import perf_counter
 from PIL import Image
 
 from ..pictures.photos import whole_file
+from ..runs.folder import begin_run, lock_folder
 from .grid import (ValidationSample, ValidationVisualizer, read_validation_sample, sample_name, sample_record,
                                              write_json)
 from ..validation_metrics import compute_color_fidelity_metrics
@@ -95,6 +97,8 @@ def restore_sample(
     return output and replace(sample, output=output, depth=depth, metrics=record['metrics'], seconds=record['seconds'])
 
 # %% ../../nbs/validation/runs.ipynb #8a6f4595
+def _pages(folder): return sorted(path for path in folder.glob('grid_*.png') if re.fullmatch(r'grid_\d{2,}\.png', path.name)) # not a user's grid_mine.png
+
 @dataclass(frozen=True, eq=False)
 class ValidationRun:
     "A validation run, as its folder tells it"
@@ -109,7 +113,7 @@ class ValidationRun:
     @cached_property
     def pages(self) -> list[Image.Image]: # RGB
         "The grid"
-        return [Image.open(path) for path in sorted(self.folder.glob('grid_*.png'))]
+        return [Image.open(path) for path in _pages(self.folder)]
 
     def __str__(self):
         lines = [f"{self.folder.name}: {self.data['n']} samples, {self.data['failed']} failed", f"{'':24}{'mean':>9}{'std':>9}{'median':>9}{'p95':>9}{'n':>5}"]
@@ -129,19 +133,10 @@ def read_run(
     return ValidationRun(Path(folder), json.loads(file.read_text(encoding='utf-8')))
 
 # %% ../../nbs/validation/runs.ipynb #72f50702
-def _open_run(out, settings):
-    "Start a run, or check that the one in the folder is the same"
-    file = Path(out)/'run.json'
-    if file.exists() and (found := json.loads(file.read_text(encoding='utf-8'))) != settings:
-        raise ValueError(f'{out} holds another run, {found}; asked for is {settings}. Choose another folder')
-    Path(out).mkdir(parents=True, exist_ok=True)
-    for stale in (*Path(out).glob('grid_*.png'), Path(out)/'metrics.json'): stale.unlink(missing_ok=True) # a stopped run must not look finished
-    write_json(settings, file)
-
 def validate(
     dataset, # of dicts with pixel_values, mask, dominant_color and perhaps target_values; `WallInpaintingDataset` is one
     repaint:Callable, # repaint(image, mask, color) gives a picture, or an object with `image` and perhaps `depth`
-    out, # folder of the run; a run that is there goes on
+    out, # folder of the run; an existing run is resumed
     settings:dict|None=None, # recorded with the results, in JSON's types: what `repaint` is, its seed
     count:int=50, # at most so many samples, from the first
     progress:bool=True, # show a bar
@@ -150,16 +145,19 @@ def validate(
     from tqdm import tqdm
     if (count := min(count, len(dataset))) < 1: raise ValueError(f'nothing to validate: {count} samples')
     out,visualizer = Path(out),ValidationVisualizer()
-    settings = json.loads(json.dumps(settings if settings is not None else dict(repaint=getattr(repaint, '__name__', type(repaint).__name__))))
-    _open_run(out, settings)
+    settings = settings if settings is not None else dict(repaint=getattr(repaint, '__name__', type(repaint).__name__))
     records,page = [],[]
-    for index in tqdm(range(count), desc='validating', disable=not progress):
-        sample = _validate_index(dataset, index, repaint, out)
-        records.append(sample_record(sample)); page.append(sample)
-        if len(page) == visualizer.rows or index == count-1: # pages as they fill: no more pictures in memory than one has
-            number,total = index//visualizer.rows+1,-(-count//visualizer.rows)
-            visualizer.create_grid(page, number, total)[0].save(out/f'grid_{number:02d}.png'); page = []
-    visualizer.save_metrics(records, out/'metrics.json', settings)
+    with lock_folder(out):
+        settings = begin_run(out/'run.json', settings)
+        for stale in (*_pages(out), out/'metrics.json'): stale.unlink(missing_ok=True) # a stopped run must not look finished
+        for index in tqdm(range(count), desc='validating', disable=not progress):
+            sample = _validate_index(dataset, index, repaint, out)
+            records.append(sample_record(sample)); page.append(sample)
+            if len(page) == visualizer.rows or index == count-1: # pages as they fill: no more pictures in memory than one has
+                number,total = index//visualizer.rows+1,-(-count//visualizer.rows)
+                with whole_file(out/f'grid_{number:02d}.png') as unfinished: visualizer.create_grid(page, number, total)[0].save(unfinished)
+                page = []
+        visualizer.save_metrics(records, out/'metrics.json', settings)
     return read_run(out)
 
 def _validate_index(dataset, index, repaint, out):

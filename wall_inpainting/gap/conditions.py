@@ -116,6 +116,8 @@ GAP_RECIPES = {'base': None, 'original': ORIGINAL,
 GAP_LABELS = {'base': 'base, no LoRA', 'original': 'ORIGINAL', 'reference': '+ true reference', 'random_reference': '+ reference, 30% random',
               'depth': '+ depth', 'recolored': '+ recoloured target', 'aligned': 'ALIGNED', 'aligned_color_loss': 'ALIGNED, colour loss'}
 
+
+# %% ../../nbs/gap/conditions.ipynb #7e43f4b6
 def changed_fields(
     recipe:TrainingRecipe,
     baseline:TrainingRecipe=ORIGINAL,
@@ -124,6 +126,7 @@ def changed_fields(
     before = asdict(baseline)
     return {name: value for name, value in asdict(recipe).items() if name != 'name' and before[name] != value}
 
+# %% ../../nbs/gap/conditions.ipynb #d65dc491
 def markdown_table(
     head:Sequence[str],           # of the columns
     rows:Iterable[Sequence],      # cells; whatever `str` makes of them

@@ -119,8 +119,8 @@ def slats(photo, mask, truth, color):
 
 def enlarged(photo, mask, truth, color):
     "More than 640 px, so that the light is estimated on a smaller copy, with a grain of one pixel"
-    large = [cv2.resize(a, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for a in (photo, truth)]
-    mask = cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    large = [cv2.resize(a, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)[:575, :765] for a in (photo, truth)] # odd sides: the last blocks are cut
+    mask = cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)[:575, :765]
     grain = np.random.default_rng(0).normal(1, .05, (*mask.shape, 1))
     return on_wall(large[0], mask, grain), mask, on_wall(large[1], mask, grain), color
 

@@ -245,9 +245,8 @@ def _look_closer(rgb, mask, pattern, ratio, net, contrast=.03, tint=.12):
     ink = _stand_out(close.linear, (close.cover > .9).astype(np.float32))[1]
     grey, counted = ink.mean(-1), paper*(np.abs(ink).max(-1) > contrast)
     colored = ((counted[..., None]*(ink-grey[..., None])**2).sum()/max(3*(counted*grey**2).sum(), 1e-9))**.5
-    if colored < tint: return 0*pattern
     paper = cv2.dilate(paper, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))) # between the motifs is paper as well
-    paper = _mean(paper[..., None], (close.cover > 0).astype(np.float32), 4.)[..., 0]*min(1, 10*(colored-tint))
+    paper = _mean(paper[..., None], (close.cover > 0).astype(np.float32), 4.)[..., 0]*np.clip(10*(colored-tint), 0, 1)
     return cv2.resize(paper, pattern.shape[::-1], interpolation=cv2.INTER_AREA)*(1-pattern)
 
 def _calm(shading, mask, fine, contrast=.03, step=128):

@@ -113,8 +113,15 @@ def nearly_black(photo, mask, truth, color):
 
 
 def slats(photo, mask, truth, color):
-    "A wall of slivers, seen through a blind: no block of it is all wall"
-    return photo, mask*(grid(mask)[0] % 3 < 2), truth, color
+    "A striped wall in slivers, as seen through a blind: no pixel of it has only wall around it"
+    return striped(photo, mask, truth, color)[0], mask*(grid(mask)[0] % 3 < 2), truth, color
+
+
+def spots(photo, mask, truth, color):
+    "Small red spots that the mask takes for wall: a light of that colour can't be, and must not be drawn"
+    y, x = grid(mask)
+    spot = ((x % 24 < 2) & (y % 24 < 2))[..., None]
+    return on_wall(photo, mask, np.where(spot, np.float32([1, .02, .02]), 1)), mask, truth, color
 
 
 def enlarged(photo, mask, truth, color):
@@ -141,7 +148,7 @@ def lamp_light(photo, mask, truth, color):
 HARD = [  # (what is done to a room, the room)
     (dark_noisy, 'train 00005_b'), (dark_noisy, 'validation 00050_a'), (striped, 'train 00009_c'), (striped, 'validation 00050_c'),
     (fine_paper, 'train 00009_c'), (fine_plaster, 'train 00009_c'), (overexposed, 'train 00009_b'), (overexposed, 'train 00045_b'), (two_lights, 'train 00045_c'),
-    (saturated, 'train 00047_b'), (nearly_black, 'validation 00059_a'), (slats, 'train 00026_b'), (enlarged, 'train 00026_a'),
+    (saturated, 'train 00047_b'), (nearly_black, 'validation 00059_a'), (slats, 'train 00009_c'), (spots, 'train 00009_c'), (enlarged, 'train 00026_a'),
     (soft_mask, 'validation 00029_b'), (lamp_light, 'train 00009_a'), (lamp_light, 'train 00005_c')]
 CASES = {f'{make.__name__}: {room}': (make, room) for make, room in HARD} | {room: (None, room) for room in read_rooms()}
 

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from wall_inpainting.color_reference import recolor
+from wall_inpainting.color_reference import paint_target, recolor
 from wall_inpainting.light.network import estimate_light, repaint_wall
-from wall_inpainting.pictures.arrays import CODE_OF_LIGHT, LIGHT_OF_CODE, sample_rooms
+from wall_inpainting.pictures.arrays import CODE_OF_LIGHT, LIGHT_OF_CODE, mask_photo, sample_rooms
 
 ENGINES = dict(recolor=recolor, light=repaint_wall)
 PINNED = Path(__file__).parent/'quality.json'
@@ -120,7 +120,7 @@ def slats(photo, mask, truth, color):
 def spots(photo, mask, truth, color):
     "Small red spots that the mask takes for wall: a light of that colour can't be, and must not be drawn"
     y, x = grid(mask)
-    spot = ((x % 24 < 2) & (y % 24 < 2))[..., None]
+    spot = ((x % 12 < 3) & (y % 12 < 3))[..., None]
     return on_wall(photo, mask, np.where(spot, np.float32([1, .02, .02]), 1)), mask, truth, color
 
 
@@ -194,6 +194,11 @@ def test_means_by_kind(engine):
     for kind, (mean, worst) in BY_KIND[engine].items():
         figures = [pinned[room] for room, pictures in read_rooms().items() if pictures[4] == kind]
         assert (round(np.mean(figures), 2), round(max(figures), 2)) == (mean, worst), kind
+
+
+def test_paint_is_not_brighter_than_its_light():
+    warm = mask_photo(np.full((60, 80, 3), (245, 215, 170), np.uint8), grid(np.ones((60, 80)))[1] < 40)
+    assert abs(paint_target(warm, 'white', 'scene').max() - .95) < 1e-6
 
 
 def test_fine_paper_is_a_pattern():

@@ -224,7 +224,7 @@ def _correct(shading, rgb, median, fit, step=32):
         rows = slice(top, min(top+step, len(rgb)))
         *A, total = _enlarge(fit, rows, rgb.shape[:2])
         for channel, part in zip(cv2.split(cv2.LUT(rgb[rows], codes)), zip(A, base)): total += cv2.merge([channel-part[1]]*3)*part[0]
-        np.clip(total, -3, 3, out=total) # a factor of 20
+        np.clip(total, -5, 5, out=total) # a factor of 150, so that nothing overflows; dark ink on a light paper takes more than 20 (sample room 61)
         shading[rows] *= np.exp(total, out=total)
     return shading
 
@@ -246,9 +246,8 @@ def _look_closer(rgb, mask, pattern, ratio, net, contrast=.03, tint=.12):
     ink = _stand_out(close.linear, (close.cover > .9).astype(np.float32))[1]
     grey, counted = ink.mean(-1), paper*(np.abs(ink).max(-1) > contrast)
     colored = ((counted[..., None]*(ink-grey[..., None])**2).sum()/max(3*(counted*grey**2).sum(), 1e-9))**.5
-    if colored < tint: return 0*pattern
     paper = cv2.dilate(paper, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))) # between the motifs is paper as well
-    paper = _mean(paper[..., None], (close.cover > 0).astype(np.float32), 4.)[..., 0]*min(1, 10*(colored-tint))
+    paper = _mean(paper[..., None], (close.cover > 0).astype(np.float32), 4.)[..., 0]*np.clip(10*(colored-tint), 0, 1)
     return cv2.resize(paper, pattern.shape[::-1], interpolation=cv2.INTER_AREA)*(1-pattern)
 
 def _calm(shading, mask, fine, contrast=.03, step=128):

@@ -131,7 +131,7 @@ def plot_run_samples(
     if chosen is not None and not 0 <= chosen < len(records): raise ValueError(f'chosen must be 0 to {len(records)-1}, not {chosen}')
     def values(found): return [r['metrics'].get(metric) if r and not r['error'] else None for r in found]
     def draw(heights, **style): ax.plot(*zip(*[(i, v) for i, v in enumerate(heights) if v is not None] or [(np.nan, np.nan)]), 'o', **style)
-    fig = plt.figure(figsize=(9, 2.2), dpi=90)
+    fig = plt.figure(figsize=(11.5, 2.3), dpi=90) # px: as wide as a page of JupyterLab
     ax = fig.add_axes((_LEFT, .06, _RIGHT-_LEFT, .82)) # where a click on the picture can be told from
     if METRICS[metric][0] is not None: ax.axhline(METRICS[metric][0], color='#222222', linewidth=.8)
     if baseline: draw(values([_partner(r, baseline) for r in records]), color='#b9c4cc', markersize=5, label=baseline.folder.name)
@@ -200,7 +200,7 @@ def sorted_page(
     records = _sort_samples(run, metric)
     last = (len(records)-1)//rows
     if not 0 <= page <= last: raise ValueError(f'page must be 0 to {last}, not {page}')
-    step, line, font = _PAGE.cell+_PAGE.gap, _PAGE.line, label_font(12)
+    step, line, font = _PAGE.cell+_PAGE.gap, _PAGE.line, label_font(15)
     sheet = Image.new('RGB', ((7 if baseline else 6)*step+_PAGE.gap, rows*(step+2*line)+_PAGE.gap), 'white')
     draw = ImageDraw.Draw(sheet)
     for i, record in enumerate(records[page*rows:(page+1)*rows]):

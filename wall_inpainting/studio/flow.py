@@ -100,7 +100,7 @@ class Flow:
         if twice := set(made) & set(known): raise ValueError(f'{min(twice)!r} was made before')
         weights = list({id(weight): weight for module in modules for weight in module.parameters()}.values())
         trained = [weight for weight in weights if weight.requires_grad] if kind == 'trained' else [] # a depth estimator's are never frozen
-        self.stages.append(Stage(name, kind, column, made, (*used, *uses.used), counter.get_total_flops(), *(sum(w.numel() for w in each) for each in (weights, trained)), runs))
+        self.stages.append(Stage(name, kind, column, made, tuple(dict.fromkeys((*used, *uses.used))), counter.get_total_flops(), *(sum(w.numel() for w in each) for each in (weights, trained)), runs))
 
 # %% ../../nbs/studio/flow.ipynb #b5cc21c1
 def describe_value(

@@ -141,13 +141,13 @@ def _stock(mi, integrator, scene, spp, seed, reflectance=None): # [H,W,channels]
 def _trace_stock(mi, room, coats, size, spp, seed, texel):
     pictures, build = 0., lambda coat, sun: build_scene(mi, room, size, texel, coat, sun)
     for sun in (False, True) if room.sun else (False,):
-        white = build(None, sun)
+        white, papered = build(None, sun), [build(coat, sun) for coat in coats]
         greys = np.stack([_stock(mi, _PATH, white, spp, seed, node)[..., :3] for node in _NODES])
         orders = np.tensordot(np.linalg.inv(np.vander(_NODES, ORDERS, increasing=True)), greys, 1)
-        pictures = pictures + np.concatenate([orders, *(_stock(mi, _PATH, build(coat, sun), spp, seed)[None, ..., :3] for coat in coats)])
+        pictures = pictures + np.concatenate([orders, *(_stock(mi, _PATH, scene, spp, seed)[None, ..., :3] for scene in papered)])
         if sun: continue
         maps, black = (_stock(mi, _MAPS, white, spp, seed, value) for value in (1, 0))
-        painted = [_stock(mi, _MAPS, build(coat, sun), spp, seed) for coat in coats]
+        painted = [_stock(mi, _MAPS, scene, spp, seed) for scene in papered]
     albedos = [(seen-black)[None, ..., -6:-3] for seen in painted] # less what is not wall
     forward = np.subtract(room.camera.target, room.camera.origin)
     depth = (maps[..., -3:]-room.camera.origin) @ (forward/np.linalg.norm(forward))

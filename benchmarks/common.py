@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 RESULTS = Path(__file__).parent/'results'
-LIBRARIES = 'torch', 'diffusers', 'transformers', 'peft', 'accelerate', 'numpy', 'opencv-python', 'pillow'
+LIBRARIES = 'torch', 'diffusers', 'transformers', 'peft', 'accelerate', 'numpy', 'opencv-python-headless', 'pillow'
 
 
 def parse(doc: str, *arguments: tuple, device: bool = True) -> argparse.Namespace:

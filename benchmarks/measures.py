@@ -25,7 +25,7 @@ import sys
 from contextlib import nullcontext
 from wall_inpainting.painting import command_line
 from wall_inpainting import inference
-if sys.argv[1] == 'collecting': inference._collecting_nothing = command_line._collecting_nothing = nullcontext
+if sys.argv[1] == 'collecting': inference.no_garbage_collection = command_line.no_garbage_collection = nullcontext
 command_line.wall_repaint(color='#7a9e7e', engine='diffusion', out=sys.argv[2], overwrite=True)
 '''
 
@@ -74,7 +74,7 @@ def material_pair(megapixels: float, side: int = 512):
             if np.array_equal(median, target): break
             gain *= (goal + 1e-4)/(srgb_to_linear(median.astype(np.float32)/255) + 1e-4)
         return Image.fromarray(painted)
-    return lambda: add_material(recolored, mask, frame, change, SAGE), plainly
+    return lambda: add_material(recolored, as_mask(mask), frame, change, SAGE), plainly
 
 
 def reference_pair(side: int = 512):

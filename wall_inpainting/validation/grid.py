@@ -206,7 +206,7 @@ def write_json(
 # %% ../../nbs/validation/grid.ipynb #1c107217
 def run_versions() -> dict[str,str]: # package: version
     "The versions of what decides a run's numbers."
-    names = 'wall_inpainting', 'torch', 'diffusers', 'transformers', 'numpy', 'opencv-python', 'pillow'
+    names = 'wall_inpainting', 'torch', 'diffusers', 'transformers', 'numpy', 'opencv-python-headless', 'pillow'
     def version(name):
         try: return metadata.version(name)
         except metadata.PackageNotFoundError: return 'not installed'

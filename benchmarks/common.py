@@ -103,7 +103,7 @@ def random_lora(folder: Path, bundle) -> Path:
 
 def make_photo(megapixels: float, corners: bool = True) -> tuple[Image.Image, Image.Image]:
     "A sample room, enlarged to that size at 4:3, with a sensor's noise, and its wall mask; `corners`: the mask reaches into them, so that nothing is cropped"
-    from wall_inpainting.color_reference import sample_rooms
+    from wall_inpainting.pictures.arrays import sample_rooms
     size = round((megapixels*1e6*4/3)**.5), round((megapixels*1e6*3/4)**.5)
     folder = sample_rooms('train')
     photo = Image.open(folder/'images'/'00009_a.png').convert('RGB').resize(size, Image.Resampling.BICUBIC)
@@ -118,7 +118,8 @@ def make_photo(megapixels: float, corners: bool = True) -> tuple[Image.Image, Im
 
 def multiply(photo: Image.Image, mask, color) -> Image.Image:
     "What one would otherwise write: reference x shading per channel, in plain NumPy"
-    from wall_inpainting.color_reference import as_mask, linear_to_srgb, parse_color, srgb_to_linear
+    from wall_inpainting.color_reference import parse_color
+    from wall_inpainting.pictures.arrays import as_mask, linear_to_srgb, srgb_to_linear
     rgb, wall = np.asarray(photo), as_mask(mask) >= .5
     light = srgb_to_linear(rgb.astype(np.float32)/255)
     shading = light/np.maximum(np.median(light[wall], 0), 1e-4)

@@ -104,7 +104,7 @@ def folder_size(folder: Path) -> dict:
 
 def cache_row(bundle, count: int, folder: Path) -> dict:
     "A real cache of that many samples, of ALIGNED: to build, and to open again"
-    from wall_inpainting.color_reference import sample_rooms
+    from wall_inpainting.pictures.arrays import sample_rooms
     from wall_inpainting.dataset import WallInpaintingDataset
     from wall_inpainting.lora.cache import build_cache
     from wall_inpainting.training import ALIGNED
@@ -122,7 +122,7 @@ def cache_row(bundle, count: int, folder: Path) -> dict:
 
 def simulated_row(like: dict, count: int, folder: Path, shard: int = 64) -> dict:
     "What opening a cache of `count` samples takes: its rows' names, and the headers of its shards, whose data are holes in files"
-    from wall_inpainting.color_reference import sample_rooms
+    from wall_inpainting.pictures.arrays import sample_rooms
     from wall_inpainting.pictures.imagefolder import read_metadata
     from wall_inpainting.lora.cache import FileHashes, find_rows, key_name, row_names
     rows = read_metadata(sample_rooms('train').parent, 'train')

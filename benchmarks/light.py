@@ -20,8 +20,8 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 from tqdm import tqdm
 
-from wall_inpainting.color_reference import (as_mask, linear_to_srgb, recolor, sample_rooms,
-                                             srgb_to_linear)
+from wall_inpainting.color_reference import recolor
+from wall_inpainting.pictures.arrays import as_mask, linear_to_srgb, sample_rooms, srgb_to_linear
 from wall_inpainting.rooms.tracing import develop
 from wall_inpainting.rooms.folder import load_render
 

@@ -57,7 +57,8 @@ def strips_pair(megapixels: float):
 
 def material_pair(megapixels: float, side: int = 512):
     "Strips, tables of codes and one exponential for grey changes; without: the same formula over whole arrays"
-    from wall_inpainting.color_reference import as_mask, linear_to_srgb, parse_color, recolor, srgb_to_linear, wall_median
+    from wall_inpainting.color_reference import parse_color, recolor
+    from wall_inpainting.pictures.arrays import as_mask, linear_to_srgb, srgb_to_linear, wall_median
     from wall_inpainting.pictures.compositing import add_material, frame_photo
     photo, mask = make_photo(megapixels)
     recolored, frame = recolor(photo, mask, SAGE), frame_photo(photo.size, side)

@@ -21,7 +21,8 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from wall_inpainting.models.bundles import load_bundle
-from wall_inpainting.color_reference import as_mask, parse_color, sample_rooms, wall_median
+from wall_inpainting.color_reference import parse_color
+from wall_inpainting.pictures.arrays import as_mask, sample_rooms, wall_median
 from wall_inpainting.pictures.compositing import side_by_side
 from wall_inpainting.inference import FAITHFUL, SPEC, WallPainter
 from wall_inpainting.pictures.photos import read_mask, read_photo, whole_file

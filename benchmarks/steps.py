@@ -23,7 +23,7 @@ SCHEDULERS = 'dpm', 'ddim', None
 def read_rooms(count: int) -> list[tuple]:
     "(photo, mask, colour, truth) of sample rooms, both splits"
     from PIL import Image
-    from wall_inpainting.color_reference import sample_rooms
+    from wall_inpainting.pictures.arrays import sample_rooms
     found = []
     for split in ('validation', 'train'):
         folder = sample_rooms(split)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from wall_inpainting.models.architectures import quiet
 from wall_inpainting.models.bundles import load_bundle
-from wall_inpainting.color_reference import sample_rooms
+from wall_inpainting.pictures.arrays import sample_rooms
 from wall_inpainting.dataset import WallInpaintingDataset, collate_fn
 from wall_inpainting.training import ALIGNED, ORIGINAL, add_lora, training_unet
 from wall_inpainting.lora.steps import LoraRun, TrainingSettings, make_accelerator, make_optimizer, open_data

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, RandomSampler
 
-from wall_inpainting.color_reference import sample_rooms
+from wall_inpainting.pictures.arrays import sample_rooms
 from wall_inpainting.dataset import WallInpaintingDataset, collate_fn, read_crop, wall_crop
 from wall_inpainting.pictures.imagefolder import read_metadata
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from tools import fuzz
-from wall_inpainting.color_reference import parse_color, recolor, sample_rooms
+from wall_inpainting.color_reference import parse_color, recolor
+from wall_inpainting.pictures.arrays import sample_rooms
 from wall_inpainting.painting.command_line import mask_doubts, uneven_share, wall_repaint
 from wall_inpainting.pictures.imagefolder import check_picture, read_metadata
 from wall_inpainting.pictures.photos import PhotoError, convert_profile, read_mask, read_photo, whole_file, write_image

@@ -28,7 +28,7 @@ from wall_inpainting.models import lora_files
 from wall_inpainting.lora import trainer as training
 from wall_inpainting.models.architectures import TinySizes, write_tiny_bundle
 from wall_inpainting.models.bundles import load_bundle
-from wall_inpainting.color_reference import sample_rooms
+from wall_inpainting.pictures.arrays import sample_rooms
 from wall_inpainting.training import ALIGNED
 
 folder = Path(sys.argv[1])

@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageFilter
 
-from wall_inpainting.color_reference import recolor, sample_rooms
+from wall_inpainting.color_reference import recolor
+from wall_inpainting.pictures.arrays import sample_rooms
 from wall_inpainting.pictures.imagefolder import read_metadata
 from wall_inpainting.pictures.photos import FORMATS, check_output, read_mask, read_photo, write_image
 

@@ -1,11 +1,12 @@
 from .color_reference import (apply_color_jitter, color_to_hex, create_solid_color_reference, extract_dominant_color, generate_random_color, parse_color,
-                              recolor, sample_rooms)
+                              recolor)
 from .dataset import WallInpaintingDataset, collate_fn
 from .inference import FAITHFUL, SPEC, InferenceSettings, Repaint, WallPainter
 from .light.network import estimate_light, repaint_wall
 from .lora.trainer import TrainingSettings, train_lora
 from .models.bundles import Bundle, load_bundle
 from .painting.fast import FastPainter
+from .pictures.arrays import sample_rooms
 from .pictures.photos import Photo, read_mask, read_photo, write_image
 from .training import ALIGNED, ORIGINAL, TRAINING_RECIPES
 from .validation.grid import ValidationSample, ValidationVisualizer, create_segment_overlay

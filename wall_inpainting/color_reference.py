@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['parse_color', 'color_to_hex', 'extract_dominant_color', 'generate_random_color', 'apply_color_jitter',
-           'create_solid_color_reference', 'paint_target', 'recolor_photo', 'recolor', 'as_mask', 'blackbody',
-           'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading']
+           'create_solid_color_reference', 'paint_target', 'recolor_photo', 'recolor']
 
 # %% ../nbs/00_color_reference.ipynb #5038575f
 import re
@@ -15,13 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor
 
-from .light.formula import (blackbody, bounce_light, draw_light, noise_gain, read_lines, roll_off, sample_wall, scene_light,
-                                           wall_shading)
-from .pictures.arrays import (CODE_OF_LIGHT, LIGHT_OF_CODE, MaskedPhoto, as_mask, get_grid, linear_to_srgb, mask_photo,
-                                             sample_rooms, show_images, srgb_to_linear, wall_median)
-
-# re-exported: notebooks import them from here
-_all_ = ['as_mask', 'blackbody', 'get_grid', 'linear_to_srgb', 'sample_rooms', 'show_images', 'srgb_to_linear', 'wall_shading']
+from .light.formula import bounce_light, draw_light, noise_gain, read_lines, roll_off, sample_wall, scene_light
+from .pictures.arrays import (CODE_OF_LIGHT, LIGHT_OF_CODE, MaskedPhoto, as_mask, linear_to_srgb, mask_photo,
+                                             srgb_to_linear, wall_median)
 
 # %% ../nbs/00_color_reference.ipynb #61f8139d
 def parse_color(

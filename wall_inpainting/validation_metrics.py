@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .color_reference import as_mask, extract_dominant_color, linear_to_srgb, parse_color, srgb_to_linear
+from .color_reference import extract_dominant_color, parse_color
+from .pictures.arrays import as_mask, linear_to_srgb, srgb_to_linear
 
 # %% ../nbs/03_validation_metrics.ipynb #c9ee599b
 def _to_array(values, shape, low, high):

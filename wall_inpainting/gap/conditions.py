@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from ..models.bundles import Bundle
-from ..color_reference import extract_dominant_color, srgb_to_linear
+from ..color_reference import extract_dominant_color
+from ..pictures.arrays import srgb_to_linear
 from ..dataset import COLOR_ORIGINS, WallInpaintingDataset
 from ..models.settings import SPEC, InferenceSettings, pipeline_arguments
 from ..training import ALIGNED, ORIGINAL, TrainingRecipe

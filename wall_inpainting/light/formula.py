@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['channel_trust', 'sample_wall', 'WallLines', 'read_lines', 'draw_light', 'wall_shading', 'bounce_light', 'roll_off',
-           'noise_gain', 'blackbody', 'scene_light', 'get_grid', 'sample_rooms', 'show_images']
+           'noise_gain', 'blackbody', 'scene_light']
 
 # %% ../../nbs/light/formula.ipynb #489b3cf6
 from typing import NamedTuple
@@ -12,9 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, get_grid, linear_to_srgb, mask_photo, sample_rooms, show_images
-
-_all_ = ['get_grid', 'sample_rooms', 'show_images'] # re-exported: notebooks import them from here
+from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, linear_to_srgb, mask_photo
 
 # %% ../../nbs/light/formula.ipynb #095e7b17
 def channel_trust(

@@ -18,7 +18,8 @@ import numpy as np
 from fastcore.script import Param, call_parse
 from PIL import Image
 
-from ..color_reference import color_to_hex, sample_rooms
+from ..color_reference import color_to_hex
+from ..pictures.arrays import sample_rooms
 from ..pictures.compositing import side_by_side
 from ..inference import ENGINES, WallPainter, no_garbage_collection
 from ..pictures.photos import check_output, convert_profile, output_notes, read_mask, read_photo, write_image

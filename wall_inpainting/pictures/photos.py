@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from ..color_reference import as_mask, parse_color
+from ..color_reference import parse_color
+from .arrays import as_mask
 
 # %% ../../nbs/pictures/photos.ipynb #34605f14
 MAX_PIXELS = 220_000_000 # px; phones give up to 200 megapixels, and a repaint takes 56 bytes a pixel: 12 GB at this limit

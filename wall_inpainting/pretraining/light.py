@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..light.formula import LIGHT_OF_CODE
+from ..pictures.arrays import LIGHT_OF_CODE
 from ..light.network import BLURS, WIDTHS, LightNet, load_light_net, old_light
 from ..pictures.photos import whole_file
 from .lit_rooms import LightSample, draw_sample, read_lit_room

@@ -14,11 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..color_reference import linear_to_srgb, srgb_to_linear
+from ..pictures.arrays import linear_to_srgb, srgb_to_linear
 from ..rooms.interiors import Room, empty_room
 from ..rooms.tracing import ORDERS, Render
 from ..rooms.folder import load_render, two_coats
-from ..light.formula import LUMINANCE
+from ..pictures.arrays import LUMINANCE
 from ..rooms.surfaces import paint_card
 from ..rooms.coats import Unrolled, wallpaper
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..color_reference import linear_to_srgb
+from ..pictures.arrays import linear_to_srgb
 from .lit_rooms import LitRoom, draw_pair, read_lit_room, stand_in_room
 from ..pictures.photos import whole_file
 from ..rooms.folder import load_render, save_render

@@ -18,7 +18,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 
-from ..color_reference import as_mask
+from ..pictures.arrays import as_mask
 from ..models.bundles import Bundle
 from ..pictures.compositing import wall_detail
 from ..pictures.photos import whole_file

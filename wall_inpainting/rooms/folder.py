@@ -18,7 +18,7 @@ from fastcore.script import call_parse
 from PIL import Image
 from tqdm import tqdm
 
-from ..color_reference import linear_to_srgb
+from ..pictures.arrays import linear_to_srgb
 from .interiors import make_room
 from ..runs.command_lines import command, parse_numbers
 from ..runs.folder import begin_run, lock_folder

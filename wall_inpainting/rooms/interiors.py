@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..color_reference import blackbody
+from ..light.formula import blackbody
 from .furniture import Emitter, Piece, make_fixture, make_piece
 from .meshes import lathe, rounded_box, turned
 from .surfaces import draw_materials, make_floor

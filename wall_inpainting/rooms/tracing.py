@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from ..color_reference import linear_to_srgb
+from ..pictures.arrays import linear_to_srgb
 from .interiors import Room
 from .scenes import LUMINANCE, SLOTS, build_scene, start_renderer
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..color_reference import color_to_hex, linear_to_srgb, parse_color, recolor, wall_shading
+from ..color_reference import color_to_hex, parse_color, recolor
+from ..light.formula import wall_shading
+from ..pictures.arrays import linear_to_srgb
 from ..validation.comparison import metric_error
 from ..validation.runs import ValidationRun
 from ..validation.grid import ValidationVisualizer, label_font

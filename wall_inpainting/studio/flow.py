@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from ..color_reference import sample_rooms
+from ..pictures.arrays import sample_rooms
 from ..dataset import WallInpaintingDataset, collate_fn
 from ..models.architectures import SD15_CONFIGS, SD15_SCHEDULE, adapter_weights, build_models, byte_tokenizer, load_adapter, write_tiny_bundle
 from ..models.bundles import load_bundle, share_weights

@@ -12,7 +12,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from PIL import Image, ImageDraw
 
-from ..color_reference import sample_rooms
+from ..pictures.arrays import sample_rooms
 from ..painting.command_line import output_paths
 from ..pictures.imagefolder import read_metadata
 from ..inference import Repaint, WallPainter

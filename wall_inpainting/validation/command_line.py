@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.script import Param, call_parse
 
-from ..color_reference import sample_rooms
+from ..pictures.arrays import sample_rooms
 from ..runs.command_lines import command
 from ..inference import ENGINES, WallPainter
 from ..models.settings import INFERENCE_SETTINGS, SEED

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..color_reference import get_grid
+from ..pictures.arrays import get_grid
 from .runs import ValidationRun
 from ..validation_metrics import METRICS
 

@@ -21,7 +21,8 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ..color_reference import as_mask, color_to_hex, linear_to_srgb, parse_color
+from ..color_reference import color_to_hex, parse_color
+from ..pictures.arrays import as_mask, linear_to_srgb
 from ..pictures.photos import whole_file
 from ..validation_metrics import dominant_color_to_pil, mask_tensor_to_pil, tensor_to_pil, wall_colors
 

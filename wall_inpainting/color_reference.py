@@ -101,8 +101,8 @@ def create_solid_color_reference(
     color, # anything `parse_color` reads
     generator:np.random.Generator, # source of the noise
     size:tuple[int,int]=(512, 512), # (width, height) px
-    noise_std:float=8., # Gaussian noise, in codes of 255
-    gradient:tuple[float,float]=(.95, 1.05), # factor on the codes of the top and of the bottom row
+    noise_std:float=8., # Gaussian noise, in steps of 255
+    gradient:tuple[float,float]=(.95, 1.05), # factor on the values of the top and of the bottom row
 ) -> Image.Image: # RGB
     "A picture of one colour, with a little noise and a vertical gradient."
     width,height = size
@@ -125,7 +125,7 @@ def paint_target(
     if light == 'scene':
         target = target*scene_light(photo)
         target *= min(1, .95/max(target.max(), 1e-6))
-    return np.maximum(target, 1e-4).astype(np.float32) # black paint still divides
+    return np.maximum(target, 1e-4).astype(np.float32) # so that black paint can be divided by
 
 # %% ../nbs/00_color_reference.ipynb #c6b5339b
 def _anchor(shading, target):
@@ -145,7 +145,7 @@ def _paint(photo, target, shading):
     new_shading = bounce_light if shading is None else lambda s, ratio: s
     if shading is None: shading = draw_light(read_lines(photo), noise_gain(old, target))
     paint = _anchor(new_shading(sample_wall(shading, mask), target/old), target)
-    ratio,paint = (np.tile(v, (1, width, 1)) for v in (target/old, paint)) # wide, as NumPy is slow on axes of 3
+    ratio,paint = (np.tile(v, (1, width, 1)) for v in (target/old, paint)) # repeated along the row: NumPy is slow on a last axis of 3
     painted = rgb.copy()
     for i in range(0, len(rgb), 32):
         rows = slice(i, i + 32)

@@ -30,7 +30,7 @@ from .light.formula import WallLines, read_lines
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
 # and neither `wall_repaint --help` nor engine 'recolor' needs them.
-_all_ = ['SPEC', 'FAITHFUL', 'InferenceSettings'] # they belong to whoever imports the painter
+_all_ = ['SPEC', 'FAITHFUL', 'InferenceSettings'] # exported for users of the painter
 
 # %% ../nbs/04_inference.ipynb #526f5523
 @dataclass(eq=False)
@@ -112,7 +112,7 @@ def _threads(image):
     return max(1, min(cores, 8, 32_000_000//(image.width*image.height)))
 
 def _each(image, function, *items):
-    "The results of a function for each of some items, in threads: NumPy, OpenCV and PyTorch let each other run"
+    "The results of a function for each of some items, in threads: NumPy, OpenCV and PyTorch do not block each other"
     if len(items[0]) == 1: return list(map(function, *items))
     with ThreadPoolExecutor(_threads(image)) as pool: return list(pool.map(function, *items))
 

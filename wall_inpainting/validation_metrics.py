@@ -65,7 +65,7 @@ def linear_to_lab(
 
 # %% ../nbs/03_validation_metrics.ipynb #5b7d8d75
 def _mean_hue(x1, y1, x2, y2):
-    "Unit vector halfway between two hues given as unit vectors; a grey has no hue, a zero vector, and leaves the other's"
+    "Unit vector halfway between two hues given as unit vectors; a grey (zero vector) has no hue; the other's is returned"
     x,y = x1+x2,y1+y2
     length = np.sqrt(x*x+y*y)
     opposite = length < 4*np.finfo(length.dtype).eps
@@ -77,7 +77,7 @@ def _hue_weights(x, y):
     "T and the angle Δθ of the rotation, for a mean hue"
     h = np.arctan2(y, x) % (2*math.pi)
     T = 1 - .17*np.cos(h-math.radians(30)) + .24*np.cos(2*h) + .32*np.cos(3*h+math.radians(6)) - .2*np.cos(4*h-math.radians(63))
-    return T, math.radians(30)*np.exp(-((h*(180/math.pi)-275)/25)**2) # np.radians would give a float64, and make all of float32 that
+    return T, math.radians(30)*np.exp(-((h*(180/math.pi)-275)/25)**2) # np.radians gives float64, which would turn float32 results into float64
 
 # %% ../nbs/03_validation_metrics.ipynb #7972a8dc
 def delta_e_2000(

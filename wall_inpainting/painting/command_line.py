@@ -134,7 +134,7 @@ def _write(repaints, photo, paths, overwrite):
         write_image(repaint.image, path, photo, overwrite)
         _say(f'{path}: {photo.image.width} x {photo.image.height} px, {repaint.engine}, wall {color_to_hex(repaint.median)}, '
              f'ΔE00 {repaint.delta_e:.2f} from the {repaint.paint.used} {color_to_hex(repaint.paint.color)}{space}, '
-             f'{uneven_share(repaint.image, repaint.mask):.0%} of it differ by more than 10 from smooth light, {sum(repaint.timings.values()):.1f} s')
+             f'{uneven_share(repaint.image, repaint.mask):.0%} of the wall farther than ΔE00 10 from smooth light, {sum(repaint.timings.values()):.1f} s')
     if len(paths) > len(repaints):
         sheet = side_by_side([photo.image, repaints[0].mask, *(repaint.image for repaint in repaints)])
         _say(str(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite)))

@@ -88,6 +88,15 @@ def test_imports_have_cells_of_their_own(notebook):
         assert not imports or all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body), source
 
 
+@pytest.mark.parametrize('notebook', PAGES, ids=page_name)
+def test_errors_are_told_apart(notebook):
+    "`test_fail` alone passes for any mistake of the test's own: each says what the error must contain"
+    for cell in cells(notebook):
+        if cell['cell_type'] != 'code' or 'test_fail(' not in cell['source']: continue
+        for node in ast.walk(ast.parse(re.sub(r'^[ \t]*[%!].*$', '', cell['source'], flags=re.M))):
+            if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'test_fail': assert 'contains' in [keyword.arg for keyword in node.keywords], ast.unparse(node)
+
+
 LIGHT = ['color_reference', 'pictures.photos', 'pictures.imagefolder', 'rooms.folder', 'inference', 'painting.command_line', 'validation_metrics',
          'validation.grid', 'validation.comparison', 'validation.command_line']
 

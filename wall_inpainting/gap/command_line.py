@@ -90,7 +90,7 @@ def wall_gap(
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     precision, dtype = choose_dtype(device, mixed_precision)
     if warmup is None: warmup = min(TrainingSettings.warmup, steps//4)
-    training = TrainingSettings(steps, batch, accumulate, lr, warmup, rank=rank, alpha=2*rank, variants=variants, workers=workers, mixed_precision=precision, progress=False)
+    training = TrainingSettings(steps, batch, accumulate, lr, warmup, rank=rank, variants=variants, workers=workers, mixed_precision=precision, progress=False)
     study = gap_study(training, conditions, seeds, scales, guidances, photos=photos, denoising=denoising, guidance=guidance, negative_prompt=negative_prompt)
     results = compare_recipes(find_data(data), load_bundle(bundle, device, dtype), out, study)
     for verdict in check_bars(results): print(f"{'yes' if verdict.met else 'no ':3}  {verdict.question}. {verdict.found}")

@@ -27,6 +27,7 @@ from .pictures.arrays import MaskedPhoto, wall_median
 from .pictures.photos import check_mask, check_size
 from .models.settings import FAITHFUL, SPEC, Paint, InferenceSettings, draw_seed, mix_paint, pipeline_arguments, shared_control
 from .light.formula import WallLines, read_lines
+from .runs.command_lines import progress_bar
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
 # and neither `wall_repaint --help` nor engine 'recolor' needs them.
@@ -42,7 +43,7 @@ class Scene:
     seed: int
     frame: Frame | None = None  # this and the next two are for diffusion only
     depth: Image.Image | None = None # L, white = near, at the size at which it was estimated
-    encodings: dict = field(default_factory=dict) # replaces the prompts in `pipeline_arguments`
+    encodings: dict = field(default_factory=dict) # of prompts and references, where a painter makes them before it reads the networks
     timings: dict = field(default_factory=dict)   # seconds by stage
 
     @cached_property
@@ -131,8 +132,9 @@ class WallPainter:
         if engine == 'diffusion' and isinstance(bundle := bundle or 'tiny', (str, Path)):
             with no_garbage_collection():
                 import torch
-                from wall_inpainting.models.bundles import load_bundle
+                from wall_inpainting.models.bundles import fast_dtype, load_bundle
                 bundle = load_bundle(bundle, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+                bundle.dtype = fast_dtype(bundle.device, bundle.resolution) # nothing of it has been read yet
         self.bundle,self.engine,self.lora,self.progress = bundle,engine,lora,progress
 
     batch = 1 # colours of a palette that are generated together
@@ -140,14 +142,22 @@ class WallPainter:
     @cached_property
     def _pipeline(self): return self.bundle.pipeline(lora=self.lora)
 
-    def _run(self, pipe, calls): # calls of the pipeline, which differ in start, reference and noise
+    def _encode(self, settings, paints): return {} # the pipeline encodes prompts and references itself
+
+    def _calls(self, scene, starts, paints): # arguments of the pipeline, which differ in start, reference and noise
+        import torch
+        mask,depth = scene.framed_mask(),scene.frame.cut(scene.depth, Image.Resampling.BILINEAR)
+        return [pipeline_arguments(scene.settings, scene.frame.cut(start), mask, depth, paint.reference, torch.Generator().manual_seed(scene.seed)) # on the CPU: the same noise on every device
+                for start,paint in zip(starts, paints)]
+
+    def _run(self, pipe, calls):
         with shared_control(pipe.controlnet): return [pipe(**call).images[0] for call in calls]
 
     def __repr__(self): return f'WallPainter(engine={self.engine!r})'
 
 # %% ../nbs/04_inference.ipynb #8ec5d1dc
 @patch
-def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
+def _set_scene(self:WallPainter, image, mask, settings, seed, paints=()):
     "Check the input and compute what does not depend on the colour"
     if not isinstance(image, Image.Image) or image.mode != 'RGB': raise ValueError(f'the photo must be an RGB picture, not {image!r:.60}; `read_photo` makes one of any file')
     check_size(image.size)
@@ -157,28 +167,21 @@ def _set_scene(self:WallPainter, image, mask, settings, seed, share=False):
     if self.engine != 'diffusion': return scene
     resolution = self.bundle.resolution
     scene.frame = frame_photo(image.size, resolution) if settings.frame == 'photo' else frame_wall(scene.photo.mask, resolution, settings.context)
-    with _timed(scene.timings, 'load'), no_garbage_collection(): pipe,_ = self._pipeline,self.bundle.depth_estimator # read at their first use
-    with _timed(scene.timings, 'depth'): scene.depth = _estimate_depth(self.bundle, image, settings)
-    if share:
-        with _timed(scene.timings, 'encode'):
-            names = ('prompt_embeds', 'negative_prompt_embeds')
-            scene.encodings = dict(zip(names, pipe.encode_prompt(settings.prompt, pipe.device, 1, settings.guidance > 1, settings.negative_prompt)))
+    with self.bundle.borrow('depth_estimator'):
+        with _timed(scene.timings, 'load'), no_garbage_collection(): _ = self.bundle.depth_estimator # read at its first use
+        with _timed(scene.timings, 'depth'): scene.depth = _estimate_depth(self.bundle, image, settings)
+    with _timed(scene.timings, 'encode'): scene.encodings = self._encode(settings, paints)
     return scene
 
 # %% ../nbs/04_inference.ipynb #358511c3
 @patch
-def _generate(self:WallPainter, scene, starts, references):
-    "What the model makes of the frame, for each start and reference"
-    import torch
-    settings,pipe,cut = scene.settings,self._pipeline,scene.frame.cut
+def _generate(self:WallPainter, scene, starts, paints):
+    "What the model makes of the frame, for each start and paint"
+    settings,pipe = scene.settings,self._pipeline
     pipe.scheduler = self.bundle.make_scheduler(settings.scheduler)
     pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
-    pipe.set_progress_bar_config(disable=not self.progress or bool(scene.encodings) or len(starts) > 1, leave=False) # a palette has a bar of its own
-    mask,depth = scene.framed_mask(),cut(scene.depth, Image.Resampling.BILINEAR)
-    calls = [pipeline_arguments(settings, cut(start), mask, depth, reference, torch.Generator().manual_seed(scene.seed)) # on the CPU: the same noise on every device
-             for start,reference in zip(starts, references)]
-    if scene.encodings: calls = [{k: v for k,v in call.items() if 'prompt' not in k} | scene.encodings for call in calls]
-    return self._run(pipe, calls)
+    pipe.set_progress_bar_config(disable=not self.progress, leave=False)
+    return self._run(pipe, self._calls(scene, starts, paints))
 
 # %% ../nbs/04_inference.ipynb #ae2a03c5
 @patch
@@ -190,7 +193,8 @@ def _paint(self:WallPainter, scene, paints):
         with _timed(timings, base): images,covers = zip(*_each(scene.image, _recolorer(base, scene), [paint.color for paint in paints]))
     if self.engine == 'diffusion':
         starts = images if settings.start == 'recolored' else [scene.image]*len(paints)
-        with _timed(timings, 'diffusion'): pictures = self._generate(scene, starts, [paint.reference for paint in paints])
+        with _timed(scene.timings, 'load'), no_garbage_collection(): _ = self._pipeline
+        with _timed(timings, 'diffusion'): pictures = self._generate(scene, starts, paints)
         with _timed(timings, 'compositing'): images = _each(scene.image, partial(_finish, scene), images, pictures, paints, covers)
     depth = scene.depth and scene.depth.resize(scene.image.size, Image.Resampling.BILINEAR)
     each = {stage: seconds/len(paints) for stage,seconds in timings.items()}
@@ -265,7 +269,7 @@ def __call__(self:WallPainter,
     "Repaint the wall of a photo."
     seed = draw_seed(generator)
     paint = mix_paint(color, reference, settings, self.engine, seed) # a wrong colour is found before the depth map is made
-    return self._paint(self._set_scene(image, mask, settings, seed), [paint])[0]
+    return self._paint(self._set_scene(image, mask, settings, seed, [paint]), [paint])[0]
 
 # %% ../nbs/04_inference.ipynb #d9d412e0
 @patch
@@ -277,13 +281,12 @@ def palette(self:WallPainter,
     generator=None, # np.random.Generator or torch.Generator; None: seed 42. All colours start from the same noise
 ) -> list[Repaint]: # one for each colour, in their order
     "Repaint the wall of a photo in many colours."
-    from tqdm import tqdm
     if isinstance(colors, str) or not len(colors): raise ValueError(f'colors must be a list of at least one, not {colors!r}')
     seed = draw_seed(generator)
     paints = [mix_paint(color, None, settings, self.engine, seed) for color in colors]
-    scene = self._set_scene(image, mask, settings, seed, share=self.batch == 1) # a batch encodes its prompts itself
+    scene = self._set_scene(image, mask, settings, seed, paints)
     repaints = []
-    with tqdm(total=len(paints), desc='colours', disable=not self.progress) as bar:
+    with progress_bar(total=len(paints), desc='colours', disable=not self.progress) as bar:
         while len(repaints) < len(paints):
             batch = self.batch if self.engine == 'diffusion' else _threads(image)
             repaints += self._paint(scene, paints[len(repaints):len(repaints)+batch])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPILE', 'fuse_lora', 'guard_decoder', 'Computed', 'FastOptions', 'FastPipeline', 'compile_networks', 'optimize',
-           'generate_together', 'FastPainter']
+           'encode_prompts', 'encode_references', 'encode_call', 'generate_together', 'FastPainter']
 
 # %% ../../nbs/painting/fast.ipynb #ff6de601
 import copy
@@ -16,10 +16,11 @@ import diffusers
 import torch
 from peft.tuners.lora import LoraLayer
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from ..models.architectures import quiet
 from ..inference import WallPainter
+from ..runs.command_lines import progress_bar
 
 # %% ../../nbs/painting/fast.ipynb #234bbfdc
 def fuse_lora(
@@ -69,7 +70,6 @@ COMPILE = (None, 'blocks', 'whole')
 @dataclass(frozen=True)
 class FastOptions:
     "What is done to a pipeline"
-    keep_encodings: bool = True   # of the last prompts and references, from call to call
     encode_first: bool = True     # image tokens and depth features before the first step, instead of at each
     fuse_lora: bool = True        # a LoRA inside the matrices
     channels_last: bool = True    # colours before pixels, as the convolutions of a GPU like it; for all pipelines of the bundle
@@ -85,37 +85,6 @@ with quiet(): _Stock = diffusers.StableDiffusionControlNetInpaintPipeline # read
 
 class FastPipeline(_Stock):
     "The stock pipeline, that computes nothing twice; made by `optimize`"
-    options = FastOptions()
-    _most = 16 # results remembered: at full size a prompt's are a quarter of a megabyte, a reference's two thirds
-
-    @property
-    def known(self) -> dict:
-        "Results that are remembered"
-        return self.__dict__.setdefault('_known', {})
-
-    def _once(self, key, compute):
-        "What `compute` gave under this key, or gives now"
-        if not self.options.keep_encodings: return compute()
-        key = key, self.device, self.dtype
-        if key in self.known: self.known[key] = self.known.pop(key) # the last that is forgotten
-        else:
-            while len(self.known) >= self._most: del self.known[next(iter(self.known))]
-            with torch.no_grad(): self.known[key] = compute()
-        return self.known[key]
-
-    def encode_prompt(self, prompt, *args, **kwargs):
-        def compute(): return super(FastPipeline, self).encode_prompt(prompt, *args, **kwargs)
-        given = kwargs.get('prompt_embeds') is not None or kwargs.get('negative_prompt_embeds') is not None
-        return compute() if given else self._once(f'{prompt!r} {args} {kwargs}', compute)
-
-    def encode_image(self, image, device, num_images_per_prompt, output_hidden_states=None):
-        def compute(): return super(FastPipeline, self).encode_image(image, device, num_images_per_prompt, output_hidden_states)
-        if not (self.options.keep_encodings and output_hidden_states and isinstance(image, Image.Image)): return compute()
-        def tokens(pixels): return self.image_encoder(pixels, output_hidden_states=True).hidden_states[-2].repeat_interleave(num_images_per_prompt, 0)
-        def pixels(): return self.feature_extractor(image, return_tensors='pt').pixel_values.to(device, self.image_encoder.dtype)
-        encoded = self._once((image.mode, image.size, image.convert('RGB').tobytes(), num_images_per_prompt), lambda: tokens(pixels()))
-        return encoded, self._once(('nothing', num_images_per_prompt), lambda: tokens(torch.zeros_like(pixels())))
-
     def prepare_ip_adapter_image_embeds(self, image, embeds, device, count, guided):
         if embeds is not None and all(len(each) == count*(1+guided) for each in embeds): count = 1 # one for each picture of the batch
         embeds, project = super().prepare_ip_adapter_image_embeds(image, embeds, device, count, guided), self.unet.encoder_hid_proj
@@ -124,6 +93,9 @@ class FastPipeline(_Stock):
     def prepare_control_image(self, *args, **kwargs):
         image, stem = super().prepare_control_image(*args, **kwargs), self.controlnet.controlnet_cond_embedding
         return stem.layer(image) if isinstance(stem, Computed) else image
+
+    def progress_bar(self, iterable=None, total=None):
+        return progress_bar(iterable, total=total, desc='steps', **getattr(self, '_progress_bar_config', {}))
 
 # %% ../../nbs/painting/fast.ipynb #fd17a7ac
 _BLOCKS = ('BasicTransformerBlock', 'ResnetBlock2D') # what UNet and ControlNet repeat
@@ -151,7 +123,6 @@ def optimize(
     "A pipeline that computes nothing twice"
     options = replace(options, **changes)
     fast = FastPipeline(**pipe.components, requires_safety_checker=False)
-    fast.options = options
     fast.set_progress_bar_config(**getattr(pipe, '_progress_bar_config', {}))
     if options.fuse_lora: fuse_lora(fast.unet)
     if options.encode_first:
@@ -163,25 +134,64 @@ def optimize(
     if options.compile: compile_networks(fast, options.compile, options.backend)
     return fast
 
+# %% ../../nbs/painting/fast.ipynb #1736c62f
+def encode_prompts(
+    parts,               # Bundle or pipeline with a tokenizer and a text encoder
+    prompt:str,
+    negative_prompt:str, # for guidance
+    guided:bool=True,    # False: the negative prompt is not encoded
+) -> dict[str, Tensor|None]: # 'prompt_embeds' and 'negative_prompt_embeds' [1,77,C]
+    "Prompts as the arguments of a pipeline"
+    encoder = _Stock(None, parts.text_encoder, parts.tokenizer, *[None]*5, requires_safety_checker=False)
+    with torch.no_grad(): return dict(zip(('prompt_embeds', 'negative_prompt_embeds'), encoder.encode_prompt(prompt, parts.device, 1, guided, negative_prompt)))
+
+def encode_references(
+    parts,                           # Bundle or pipeline with a feature extractor, an image encoder and an IP-Adapter
+    references:Sequence[Image.Image],
+    guided:bool=True,                # the encoding of an empty picture comes first
+    pooled:bool=False,               # one vector, of the plain adapter, in place of all of the last layer but one, of the Plus adapter
+) -> list[Tensor]: # for each reference [2,1,257,C], [2,1,C] if pooled; 1 in place of 2 without guidance
+    "References as `ip_adapter_image_embeds` of a pipeline, each for a list of one"
+    encoder = parts.image_encoder
+    def encode(pixels):
+        if pooled: return encoder(pixels).image_embeds
+        return encoder(pixels, output_hidden_states=True).hidden_states[-2]
+    pixels = parts.feature_extractor(list(references), return_tensors='pt').pixel_values.to(parts.device, encoder.dtype)
+    with torch.no_grad():
+        encoded = [encode(each[None]) for each in pixels]
+        nothing = ([torch.zeros_like(encoded[0]) if pooled else encode(torch.zeros_like(pixels[:1]))] if guided else [])
+    return [torch.stack([*nothing, each]) for each in encoded]
+
+def encode_call(
+    parts,     # Bundle or pipeline
+    call:dict, # as of `pipeline_arguments`, with a Plus adapter's reference
+) -> dict:     # without prompts and reference
+    "A call that needs neither text encoder nor image encoder"
+    call, guided = dict(call), call['guidance_scale'] > 1
+    reference, prompts = call.pop('ip_adapter_image'), (call.pop('prompt'), call.pop('negative_prompt'))
+    return call | encode_prompts(parts, *prompts, guided) | dict(ip_adapter_image_embeds=encode_references(parts, [reference], guided))
+
 # %% ../../nbs/painting/fast.ipynb #be68d2a9
-_EACH = ('image', 'mask_image', 'control_image', 'ip_adapter_image', 'generator')
+_EACH = ('image', 'mask_image', 'control_image', 'ip_adapter_image', 'ip_adapter_image_embeds', 'generator')
+
+def _differ(a, b): return not (torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b)
 
 def generate_together(
     pipe:FastPipeline,    # of `optimize`
-    calls:Sequence[dict], # arguments as of `pipeline_arguments`, of one recipe and one size of picture
+    calls:Sequence[dict], # arguments as of `pipeline_arguments` or `encode_call`, of one recipe and one size of picture
 ) -> list[Image.Image]:   # RGB, one for each call: what it gives alone, within rounding
     "Run several calls as one batch"
     if not calls: raise ValueError('a batch needs at least one call')
-    first = {name: value for name, value in calls[0].items() if name not in _EACH}
     for call in calls[1:]:
-        if changed := [name for name in first if call[name] != first[name]]: raise ValueError(f'calls of one batch share their recipe; {changed[0]} is {first[changed[0]]!r} and {call[changed[0]]!r}')
+        if changed := [name for name in calls[0] if name not in _EACH and _differ(call[name], calls[0][name])]:
+            raise ValueError(f'calls of one batch share their recipe; {changed[0]} is {calls[0][changed[0]]!r} and {call[changed[0]]!r}')
     if len(sizes := {call['image'].size for call in calls}) > 1: raise ValueError(f'calls of one batch have pictures of one size, not {sorted(sizes)}')
     if len(calls) == 1: return pipe(**calls[0]).images
-    image, mask, control, references, generators = ([call[name] for call in calls] for name in _EACH)
-    with torch.no_grad(): encoded, nothing = zip(*(pipe.encode_image(reference, pipe.device, 1, True) for reference in references))
-    embeds = torch.stack([*nothing, *encoded] if first['guidance_scale'] > 1 else encoded)
-    prompts = {name: [first.pop(name)]*len(calls) for name in ('prompt', 'negative_prompt')}
-    return pipe(**first, **prompts, image=image, mask_image=mask, control_image=control, generator=generators, ip_adapter_image_embeds=[embeds]).images
+    calls = [call if 'prompt_embeds' in call else encode_call(pipe, call) for call in calls]
+    batch = {name: [call[name] for call in calls] for name in _EACH if name in calls[0]}
+    embeds = torch.stack([each for call in calls for each in call['ip_adapter_image_embeds']], 1).flatten(0, 1) # those of the empty picture first
+    prompts = {name: value if value is None else value.expand(len(calls), -1, -1) for name, value in calls[0].items() if name.endswith('prompt_embeds')}
+    return pipe(**calls[0] | batch | prompts | dict(ip_adapter_image_embeds=[embeds])).images
 
 # %% ../../nbs/painting/fast.ipynb #789bcac4
 class FastPainter(WallPainter):
@@ -197,10 +207,24 @@ class FastPainter(WallPainter):
         if batch is not None and batch < 1: raise ValueError(f'batch must be 1 or more, not {batch}')
         super().__init__(bundle, 'diffusion', lora, device, progress)
         fitting = 8 if self.bundle.device.type != 'cpu' else 512**2//self.bundle.resolution**2
-        self.options, self.batch = options, batch or max(1, min(8, fitting))
+        self.options, self.batch, self._prompts = options, batch or max(1, min(8, fitting)), {} # encodings by prompts: a quarter of a megabyte each
 
     @cached_property
-    def _pipeline(self): return optimize(self.bundle.pipeline(lora=self.lora), self.options)
+    def _pipeline(self): return optimize(self.bundle.pipeline(lora=self.lora, without=['tokenizer', 'text_encoder', 'image_encoder', 'feature_extractor']), self.options)
+
+    def _encode(self, settings, paints):
+        guided, prompts = settings.guidance > 1, (settings.prompt, settings.negative_prompt)
+        if (prompts, guided) not in self._prompts:
+            with self.bundle.borrow('text_encoder'): self._prompts[prompts, guided] = encode_prompts(self.bundle, *prompts, guided)
+        with self.bundle.borrow('image_encoder'): embeds = encode_references(self.bundle, [paint.reference for paint in paints], guided, self.bundle.ip_adapter == 'plain')
+        return dict(zip(paints, embeds), prompts=self._prompts[prompts, guided])
+
+    def _calls(self, scene, starts, paints):
+        calls = super()._calls(scene, starts, paints)
+        for call, paint in zip(calls, paints):
+            for name in ('prompt', 'negative_prompt', 'ip_adapter_image'): del call[name]
+            call.update(scene.encodings['prompts'], ip_adapter_image_embeds=[scene.encodings[paint]])
+        return calls
 
     def _run(self, pipe, calls):
         images = []

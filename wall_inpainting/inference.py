@@ -168,7 +168,7 @@ def _set_scene(self:WallPainter, image, mask, settings, seed, paints=()):
     resolution = self.bundle.resolution
     scene.frame = frame_photo(image.size, resolution) if settings.frame == 'photo' else frame_wall(scene.photo.mask, resolution, settings.context)
     with self.bundle.borrow('depth_estimator'):
-        with _timed(scene.timings, 'load'), no_garbage_collection(): _ = self.bundle.depth_estimator # read at its first use
+        with _timed(scene.timings, 'load'), no_garbage_collection(): self.bundle.depth_estimator # read here, and kept by the bundle alone
         with _timed(scene.timings, 'depth'): scene.depth = _estimate_depth(self.bundle, image, settings)
     with _timed(scene.timings, 'encode'): scene.encodings = self._encode(settings, paints)
     return scene
@@ -193,7 +193,7 @@ def _paint(self:WallPainter, scene, paints):
         with _timed(timings, base): images,covers = zip(*_each(scene.image, _recolorer(base, scene), [paint.color for paint in paints]))
     if self.engine == 'diffusion':
         starts = images if settings.start == 'recolored' else [scene.image]*len(paints)
-        with _timed(scene.timings, 'load'), no_garbage_collection(): _ = self._pipeline
+        with _timed(scene.timings, 'load'), no_garbage_collection(): self._pipeline # read at its first use
         with _timed(timings, 'diffusion'): pictures = self._generate(scene, starts, paints)
         with _timed(timings, 'compositing'): images = _each(scene.image, partial(_finish, scene), images, pictures, paints, covers)
     depth = scene.depth and scene.depth.resize(scene.image.size, Image.Resampling.BILINEAR)

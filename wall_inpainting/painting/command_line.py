@@ -147,10 +147,15 @@ _LIGHT = Param("reference: the wall looks like the colour; scene: the room's lig
 
 def _make_painter(bundle, engine, lora, device):
     "What paints; diffusion with nothing computed twice, and a palette's colours together"
-    progress = sys.stderr.isatty()
-    if engine != 'diffusion': return WallPainter(bundle, engine, lora, device, progress)
+    if engine != 'diffusion': return WallPainter(bundle, engine, lora, device)
     with no_garbage_collection(): from wall_inpainting.painting.fast import FastPainter # reads torch and diffusers, so not at the top
-    return FastPainter(bundle, lora, device, progress)
+    return FastPainter(bundle or 'tiny', lora, device)
+
+def _announce(bundle, recipe, count):
+    "What is about to happen: on a CPU at full size it takes minutes"
+    each = f' for each of {count} colours' if count > 1 else ''
+    print(f"Models of {bundle.source.name} on {bundle.device} in {str(bundle.dtype).removeprefix('torch.')}: {int(recipe.steps*recipe.strength)} steps{each}. "
+          'After the first step there is an estimate.', file=sys.stderr, flush=True)
 
 @call_parse
 @command
@@ -166,6 +171,7 @@ def wall_repaint(
     engine:_ENGINE=None,
     settings:_SETTINGS='faithful',
     light:_LIGHT='reference',
+    steps:int=None, # of denoising, at strength 1; default: the recipe's
     seed:int=SEED, # of all randomness
     device:str=None, # 'cpu' or 'cuda'; default: cuda where there is one
     compare:bool=False, # also write before, mask and after side by side
@@ -178,9 +184,10 @@ def wall_repaint(
     scene,wall = _read_scene(photo, mask)
     colors,texture = _read_paints(scene, photo is None, color, palette, reference)
     paths = [check_output(path, overwrite, scene) for path in output_paths(out, colors if palette else (), compare)]
+    recipe = replace(INFERENCE_SETTINGS[settings], light=light, **({} if steps is None else dict(steps=steps)))
     painter,generator = _make_painter(bundle, engine, lora, device),np.random.default_rng(seed)
+    if engine == 'diffusion': _announce(painter.bundle, recipe, len(colors))
     for note in (*scene.notes, *mask_doubts(scene.image, wall), *output_notes(paths[0], scene)): _say(note)
-    recipe = replace(INFERENCE_SETTINGS[settings], light=light)
     if palette: repaints = painter.palette(scene.image, wall, colors, recipe, generator)
     else: repaints = [painter(scene.image, wall, *(colors or [None]), texture, recipe, generator)]
     _write(repaints, scene, paths, overwrite)

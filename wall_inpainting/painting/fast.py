@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..models.architectures import quiet
 from ..inference import WallPainter
+from ..models.bundles import give_back_memory
 from ..runs.command_lines import progress_bar
 
 # %% ../../nbs/painting/fast.ipynb #234bbfdc
@@ -43,6 +44,7 @@ def guard_decoder(
 ) -> nn.Module:    # the same
     "Decode again in single precision where half precision overflows"
     def decode(latents, *args, **kwargs):
+        give_back_memory() # that of the steps: decoding at full size is the peak
         decoded = type(vae).decode(vae, latents, *args, **kwargs)
         if vae.dtype == torch.float32 or decoded[0].isfinite().all(): return decoded
         again = type(vae).decode(copy.deepcopy(vae).float(), latents.float(), *args, **kwargs) # seldom enough that the copy's memory is given back
@@ -89,6 +91,10 @@ class FastPipeline(_Stock):
         if embeds is not None and all(len(each) == count*(1+guided) for each in embeds): count = 1 # one for each picture of the batch
         embeds, project = super().prepare_ip_adapter_image_embeds(image, embeds, device, count, guided), self.unet.encoder_hid_proj
         return project.layer(embeds) if isinstance(project, Computed) else embeds
+
+    def prepare_mask_latents(self, *args, **kwargs):
+        give_back_memory() # that of encoding the photo
+        return super().prepare_mask_latents(*args, **kwargs)
 
     def prepare_control_image(self, *args, **kwargs):
         image, stem = super().prepare_control_image(*args, **kwargs), self.controlnet.controlnet_cond_embedding

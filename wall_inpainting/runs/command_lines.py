@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable
 from functools import partial, wraps
 
-from tqdm import tqdm
-
 # %% ../../nbs/runs/command_lines.ipynb #a9e5bcb5
 class Stopped(KeyboardInterrupt):
     "A run that was stopped and can go on; its message says what is written"
@@ -68,29 +66,27 @@ def command(
     return ended
 
 # %% ../../nbs/runs/command_lines.ipynb #10e39a9c
-class _Lines(tqdm):
-    "A bar for files and pipes"
-    _said = None # steps, when the last line was written
-    def __init__(self, *args, **kwargs):
-        form = '{desc}: {n_fmt} of {total_fmt}, {elapsed} so far, {remaining} left{postfix}'
-        super().__init__(*args, **kwargs | dict(leave=False, miniters=1, mininterval=0, bar_format=form)) # mininterval 0: the first step is told of at once
-
-    def display(self, msg=None, pos=None):
-        if msg == '' or self.n in (self.initial, self._said) or self._time() < self.start_t + 2: return
-        self._said, self.mininterval = self.n, 10
-        print(self, file=self.fp, flush=True)
-
-    def close(self):
-        if not self.disable: self.display()
-        super().close()
-
 def progress_bar(
     *args,    # of `tqdm`
     **kwargs, # of `tqdm`
-) -> tqdm:
+): # a `tqdm`
     "A bar on a terminal and in a notebook, lines in a file and in a pipe"
-    drawn = sys.stderr.isatty() or type(sys.stderr).__module__.startswith('ipykernel')
-    return (tqdm if drawn else _Lines)(*args, **kwargs)
+    from tqdm import tqdm # not at the top: `--help` needs none
+    class Lines(tqdm):
+        said = None # steps, when the last line was written
+
+        def display(self, msg=None, pos=None):
+            if msg == '' or self.n in (self.initial, self.said) or self._time() < self.start_t + 2: return
+            self.said, self.mininterval = self.n, 10
+            print(self, file=self.fp, flush=True)
+
+        def close(self):
+            if not self.disable: self.display()
+            super().close()
+
+    if sys.stderr.isatty() or type(sys.stderr).__module__.startswith('ipykernel'): return tqdm(*args, **kwargs)
+    form = '{desc}: {n_fmt} of {total_fmt}, {elapsed} so far, {remaining} left{postfix}'
+    return Lines(*args, **kwargs | dict(leave=False, miniters=1, mininterval=0, bar_format=form)) # mininterval 0: the first step is told of at once
 
 # %% ../../nbs/runs/command_lines.ipynb #83bd4907
 def parse_numbers(

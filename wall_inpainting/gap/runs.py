@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from ..models.bundles import Bundle
 from ..pictures.compositing import side_by_side
@@ -25,6 +24,7 @@ from .conditions import GAP_LABELS, GAP_RECIPES, MODEL_ONLY, check_claims, round
 from ..pictures.imagefolder import read_metadata
 from ..inference import WallPainter
 from ..lora.cache import build_cache
+from ..runs.command_lines import progress_bar
 from ..runs.folder import begin_run, lock_folder
 from ..models.lora_files import DIFFUSERS_FILE
 from ..models.settings import FAITHFUL, NEGATIVE_PROMPT, SPEC, InferenceSettings
@@ -207,7 +207,7 @@ def run_gap(
     study = comparison.study
     grid = [(condition, seed) for seed in study.seeds for condition in study.conditions]
     with lock_folder(comparison.out):
-        runs = [run for condition, seed in tqdm(grid, 'conditions x seeds', disable=not progress) for run in run_condition(comparison, condition, seed)]
+        runs = [run for condition, seed in progress_bar(grid, 'conditions x seeds', disable=not progress) for run in run_condition(comparison, condition, seed)]
     seconds = [training_seconds(folder) for folder in sorted((comparison.out/'loras').glob('*_*'))]
     results = dict(study=comparison.about, versions=run_versions(), labels={name: GAP_LABELS[name] for name in study.conditions},
                    recipes={name: recipe and asdict(recipe) for name, recipe in GAP_RECIPES.items() if name in study.conditions},

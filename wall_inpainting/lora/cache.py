@@ -17,7 +17,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from .. import __version__
 from ..models.bundles import Bundle
@@ -25,6 +24,7 @@ from ..dataset import WallInpaintingDataset, collate_fn, read_sample
 from .encodings import encode_prompts, encode_references, encode_rows, make_target
 from ..pictures.photos import whole_file
 from ..training import TrainingRecipe
+from ..runs.command_lines import progress_bar
 
 # %% ../../nbs/lora/cache.ipynb #5a608eec
 def file_hash(
@@ -233,7 +233,7 @@ def _compute_rows(dataset, bundle, recipe, options, folder, todo):
         rows = {name: torch.cat([rows[name] for _, rows in waiting]) for name in waiting[0][1]}
         write_shard(folder, [name for names, _ in waiting for name in names], rows)
         waiting.clear()
-    with tqdm(total=len(todo), desc='cache', unit='sample', disable=not options.progress) as bar:
+    with progress_bar(total=len(todo), desc='cache', unit='sample', disable=not options.progress) as bar:
         try:
             for batch in loader:
                 rows = encode_rows(batch, bundle, recipe)

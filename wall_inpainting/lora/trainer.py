@@ -19,12 +19,11 @@ from time import perf_counter
 import torch
 from fastcore.basics import patch
 from PIL import Image
-from tqdm import tqdm
 
 from .steps import VALIDATION, LoraRun, TrainingData, TrainingSettings, choose_dtype, find_data, make_accelerator, open_data, stream
 from ..models.bundles import Bundle
 from ..models.lora_files import DIFFUSERS_FILE, LoraCard, save_lora
-from ..runs.command_lines import Stopped
+from ..runs.command_lines import Stopped, progress_bar
 from ..runs.folder import TrainingError, append_log, begin_run, checkpoints, cut_log, lock_folder, newest_checkpoint, read_log, save_checkpoint, stop_signals
 from ..training import ORIGINAL, Draws, TrainingRecipe, draw, training_losses
 
@@ -163,7 +162,7 @@ def train(self:LoraRun,
 ):
     "All steps that are left"
     settings, main = self.settings, self.accelerator.is_main_process
-    with stop_signals() as asked, tqdm(total=settings.steps, initial=self.step, unit='step', disable=not (settings.progress and main)) as bar:
+    with stop_signals() as asked, progress_bar(total=settings.steps, desc='steps', initial=self.step, unit='step', disable=not (settings.progress and main)) as bar:
         began = perf_counter()
         for batches in self.batches():
             values = self.train_step(batches)

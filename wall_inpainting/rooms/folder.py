@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 from fastcore.script import call_parse
 from PIL import Image
-from tqdm import tqdm
 
 from ..pictures.arrays import linear_to_srgb
 from .interiors import make_room
-from ..runs.command_lines import command, parse_numbers
+from ..runs.command_lines import command, parse_numbers, progress_bar
 from ..runs.folder import begin_run, lock_folder
 from .tracing import Render, choose_gain, develop, render_room
 from ..pictures.photos import whole_file
@@ -125,7 +124,7 @@ def write_rooms(
         done = {split: {row['room'] for row in rows[split]} for split in splits}
         todo = [(split, number) for split, numbers in splits.items() for number in numbers if number not in done[split]]
         finished = sum(len(set(numbers) & done[split]) for split, numbers in splits.items())
-        for split, number in tqdm(todo, 'rooms', initial=finished, total=finished+len(todo), disable=not progress):
+        for split, number in progress_bar(todo, 'rooms', initial=finished, total=finished+len(todo), disable=not progress):
             rows[split] = sorted(rows[split] + write_room(folder/split, number, settings), key=lambda row: row['file_name'])
             lines = ''.join(json.dumps(row) + '\n' for row in rows[split])
             _replacing(folder/split/'metadata.jsonl', lambda file: file.write(lines.encode()))
@@ -178,7 +177,7 @@ def write_lights(
     begin_run(folder/'rooms.json', vars(settings))
     numbers = {number: split for split, several in splits.items() for number in several}
     todo = [number for number in numbers if not (folder/f'{number:05d}.npz').exists()]
-    for number in tqdm(todo, 'rooms', initial=len(numbers)-len(todo), total=len(numbers), disable=not progress):
+    for number in progress_bar(todo, 'rooms', initial=len(numbers)-len(todo), total=len(numbers), disable=not progress):
         render, generator = render_numbered(number, settings, two_coats), np.random.default_rng([settings.seed, number, 2])
         gain = choose_gain(render, generator.uniform(.003, .02), generator.uniform(.45, .95))
         paints = [paint_card(generator).tolist() for _ in range(4)]

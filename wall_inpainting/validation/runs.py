@@ -17,6 +17,7 @@ from time import perf_counter
 from PIL import Image
 
 from ..pictures.photos import whole_file
+from ..runs.command_lines import progress_bar
 from ..runs.folder import begin_run, lock_folder
 from .grid import (ValidationSample, ValidationVisualizer, read_validation_sample, sample_name, sample_record,
                                              write_json)
@@ -142,7 +143,6 @@ def validate(
     progress:bool=True, # show a bar
 ) -> ValidationRun: # its `failed` is empty if all went well
     "Repaint a data set, measure it, and draw it."
-    from tqdm import tqdm
     if (count := min(count, len(dataset))) < 1: raise ValueError(f'nothing to validate: {count} samples')
     out,visualizer = Path(out),ValidationVisualizer()
     settings = settings if settings is not None else dict(repaint=getattr(repaint, '__name__', type(repaint).__name__))
@@ -150,7 +150,7 @@ def validate(
     with lock_folder(out):
         settings = begin_run(out/'run.json', settings)
         for stale in (*_pages(out), out/'metrics.json'): stale.unlink(missing_ok=True) # a stopped run must not look finished
-        for index in tqdm(range(count), desc='validating', disable=not progress):
+        for index in progress_bar(range(count), desc='validating', disable=not progress):
             sample = _validate_index(dataset, index, repaint, out)
             records.append(sample_record(sample)); page.append(sample)
             if len(page) == visualizer.rows or index == count-1: # pages as they fill: no more pictures in memory than one has

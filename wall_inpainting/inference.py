@@ -134,6 +134,11 @@ class WallPainter:
                 from wall_inpainting.models.bundles import load_bundle
                 bundle = load_bundle(bundle, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.bundle,self.engine,self.lora,self.progress = bundle,engine,lora,progress
+        if engine != 'diffusion': return
+        if lora is not None:
+            from wall_inpainting.models.bundles import find_lora
+            find_lora(lora) # a wrong path is said before anything is downloaded
+        self.bundle.fetch('pipeline', 'estimate_depth') # all files that a repaint needs, before any of them is read
 
     batch = 1 # colours of a palette that are generated together
 
@@ -171,7 +176,7 @@ def _generate(self:WallPainter, scene, starts, references):
     "What the model makes of the frame, for each start and reference"
     import torch
     settings,pipe,cut = scene.settings,self._pipeline,scene.frame.cut
-    pipe.scheduler = self.bundle.make_scheduler(settings.scheduler)
+    pipe.scheduler = self.bundle.make_scheduler(settings.scheduler, settings.spacing)
     pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
     pipe.set_progress_bar_config(disable=not self.progress or bool(scene.encodings) or len(starts) > 1, leave=False) # a palette has a bar of its own
     mask,depth = scene.framed_mask(),cut(scene.depth, Image.Resampling.BILINEAR)

@@ -472,6 +472,9 @@ def _published_files(repository, folder, unfinished):
         elif name == 'tokenizer/tokenizer.json': # older programs wrote two files
             file.write_text(json.dumps(json.loads(path.read_text())['model']['vocab'])); yield 'tokenizer/vocab.json', file
             file.write_text('#version: 0.2\n'); yield 'tokenizer/merges.txt', file
+        elif name == 'model_index.json': # it names a safety checker, which nobody here downloads
+            index = {key: value for key, value in json.loads(path.read_text()).items() if key not in ('image_encoder', 'requires_safety_checker')}
+            file.write_text(json.dumps(index | dict(safety_checker=['stable_diffusion', 'StableDiffusionSafetyChecker']))); yield name, file
         else: shutil.copy(path, file); yield name, file
 
 # %% ../../nbs/models/bundles.ipynb #3b0e6666

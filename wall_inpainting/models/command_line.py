@@ -24,8 +24,8 @@ def describe_files(
         here = [file for file in files if file.source == source]
         said = [_count([file for file in here if file.whole], len(here))]
         for state, some in (('missing', [file for file in here if file.path is None]), ('damaged', [file for file in here if file.damage])):
-            size = sum(file.size for file in some)
-            if some: said.append(f'{state}{f" ({format_size(size)})"*bool(size)}: {", ".join(file.names[0] if file.path is None else file.path.name for file in some)}')
+            size, names = sum(file.size for file in some), [file.names[0] if file.path is None else file.path.name for file in some]
+            if some: said.append(f'{state}{f" ({format_size(size)})"*bool(size)}: {", ".join(names) if len(names) < len(here) else "all"}')
         lines.append(f"{source.repo}: {'; '.join(said)}")
     return lines
 

@@ -80,7 +80,7 @@ def bundle_folder(name: str, device: str = 'cpu') -> Path:
     torch.manual_seed(0)
     models = build_models(SD15_CONFIGS, device=device)
     adapters = {'plus': adapter_weights(models['unet'], models['image_encoder'], **SD15_CONFIGS['ip_adapter'])}
-    return save_bundle(folder, models, adapters, byte_tokenizer(), diffusers.PNDMScheduler(**SD15_SCHEDULE), dict(name=name))
+    return save_bundle(folder, models, adapters, byte_tokenizer(), diffusers.DDIMScheduler.from_config(SD15_SCHEDULE), dict(name=name))
 
 
 def lora_folder(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from common import bundle_folder, parse, progress, save
 
 STEPS = 30, 20, 15, 10, 8, 6, 4, 2
 STRENGTHS = .3, .5, .7
-SCHEDULERS = 'dpm', 'ddim', None
+SCHEDULERS = 'dpm', 'ddim'
 
 
 def read_rooms(count: int) -> list[tuple]:

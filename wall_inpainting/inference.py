@@ -129,13 +129,21 @@ class WallPainter:
         engine = engine or ('light' if bundle is None else 'diffusion')
         if engine not in ENGINES: raise ValueError(f'engine must be one of {ENGINES}, not {engine!r}')
         if engine != 'diffusion' and lora is not None: raise ValueError("a LoRA needs engine 'diffusion'")
-        if engine == 'diffusion' and isinstance(bundle := bundle or 'tiny', (str, Path)):
+        named = engine == 'diffusion' and isinstance(bundle := bundle or 'tiny', (str, Path))
+        if named:
             with no_garbage_collection():
                 import torch
-                from wall_inpainting.models.bundles import fast_dtype, load_bundle
+                from wall_inpainting.models.bundles import load_bundle
                 bundle = load_bundle(bundle, device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-                bundle.dtype = fast_dtype(bundle.device, bundle.resolution) # nothing of it has been read yet
         self.bundle,self.engine,self.lora,self.progress = bundle,engine,lora,progress
+        if engine != 'diffusion': return
+        if lora is not None:
+            from wall_inpainting.models.bundles import find_lora
+            find_lora(lora) # a wrong path is said before anything is downloaded
+        self.bundle.fetch('pipeline', 'estimate_depth') # all files that a repaint needs, before any of them is read
+        if named:
+            from wall_inpainting.models.bundles import fast_dtype
+            bundle.dtype = fast_dtype(bundle.device, bundle.resolution) # nothing of it has been read yet
 
     batch = 1 # colours of a palette that are generated together
 
@@ -178,7 +186,7 @@ def _set_scene(self:WallPainter, image, mask, settings, seed, paints=()):
 def _generate(self:WallPainter, scene, starts, paints):
     "What the model makes of the frame, for each start and paint"
     settings,pipe = scene.settings,self._pipeline
-    pipe.scheduler = self.bundle.make_scheduler(settings.scheduler)
+    pipe.scheduler = self.bundle.make_scheduler(settings.scheduler, settings.spacing)
     pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
     pipe.set_progress_bar_config(disable=not self.progress, leave=False)
     return self._run(pipe, self._calls(scene, starts, paints))

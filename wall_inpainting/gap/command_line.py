@@ -19,6 +19,7 @@ from ..lora.command_line import choose_dtype, find_data
 from ..lora.trainer import TrainingSettings
 from ..models.bundles import Bundle, load_bundle
 from ..models.settings import NEGATIVE_PROMPT, SPEC
+from ..pictures.imagefolder import read_metadata
 from ..pictures.photos import whole_file
 from ..runs.command_lines import command, parse_numbers
 
@@ -31,6 +32,8 @@ def compare_recipes(
     progress:bool=True, # show a bar
 ) -> dict:             # in JSON's types, as in OUT/gap.json
     "Measure the gap on any photos with any bundle, and write gap.json, gap.jpg and gap.html"
+    for split in ('validation', 'train'): read_metadata(data, split) # a wrong folder is told before anything is downloaded
+    bundle.fetch('pipeline', 'estimate_depth') # the trainings need no more than the repaints
     comparison, out = open_comparison(data, bundle, study, out), Path(out)
     results = run_gap(comparison, progress)
     shown = [name for name in ('base', 'original', 'aligned', 'aligned_color_loss') if name in study.conditions] or study.conditions[:1]

@@ -21,6 +21,7 @@ from PIL import Image
 from ..models.bundles import Bundle, load_bundle
 from ..pictures.compositing import side_by_side
 from ..dataset import WallInpaintingDataset
+from ..pictures.imagefolder import read_metadata
 from ..models.lora_files import push_lora
 from ..models.settings import SPEC, pipeline_arguments
 from .trainer import TrainingSettings, choose_dtype, find_data, train_lora
@@ -60,6 +61,11 @@ def _check_out(out, resume):
     found = f'holds no run, only {", ".join(held)}' if held else 'is empty' if out.is_dir() else 'does not exist'
     raise FileNotFoundError(f'--resume: {out} {found}. ' + (f'There are runs in {", ".join(others)}' if others else 'Without --resume a run begins there'))
 
+def _needed(recipe, samples):
+    "What a training reads of a bundle, for `Bundle.fetch`"
+    parts = ['tokenizer', 'text_encoder', 'vae', 'unet', 'scheduler', *['image_encoder', 'feature_extractor', 'adapted_unet']*recipe.ip_adapter, *['controlnet', 'depth_estimator']*recipe.controlnet]
+    return [*parts, 'pipeline', 'estimate_depth'] if samples else parts
+
 def run_training(
     data:str|Path,             # folder with the split folders, or a data set of the hub
     out:str|Path,              # folder of the run
@@ -79,8 +85,11 @@ def run_training(
     state = PartialState(timeout=timedelta(days=1)) # the other processes wait while the first computes the cache
     state.wait_for_everyone() # all have looked into `out` before the first writes there
     precision, dtype = choose_dtype(state.device, settings.mixed_precision)
-    with state.main_process_first(): data = find_data(data)
     models = load_bundle(bundle, state.device, dtype)
+    with state.main_process_first():
+        data = find_data(data)
+        read_metadata(data, 'train') # a wrong folder is told before anything is downloaded
+        models.fetch(*_needed(recipe, samples))
     if epochs:
         dataset = WallInpaintingDataset(data, 'train', resolution=models.resolution, **recipe.dataset_options, **options)
         steps = max(1, math.ceil(epochs*len(dataset)/(settings.batch*settings.accumulate*state.num_processes)))

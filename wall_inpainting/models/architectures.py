@@ -28,18 +28,18 @@ _UNET = dict(block_out_channels=(320, 640, 1280, 1280), layers_per_block=2, cros
 SD15_CONFIGS = { # constructor arguments of each network
     'text_encoder': dict(vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
                          num_attention_heads=12, projection_dim=768), # the text half of CLIP ViT-L/14
-    'vae': dict(block_out_channels=(128, 256, 512, 512), layers_per_block=2, sample_size=512, scaling_factor=0.18215),
+    'vae': dict(block_out_channels=(128, 256, 512, 512), layers_per_block=2, sample_size=256, scaling_factor=0.18215), # 256 px: what it was trained on
     'unet': dict(sample_size=64, in_channels=9, **_UNET), # 9 = 4 noisy latents + 1 mask + 4 latents of the masked image
     'controlnet': dict(conditioning_embedding_out_channels=(16, 32, 96, 256), **_UNET),
     'image_encoder': dict(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=16,
-                          projection_dim=1024, image_size=224, patch_size=14), # CLIP ViT-H/14
+                          projection_dim=1024, image_size=224, patch_size=14, hidden_act='gelu'), # CLIP ViT-H/14
     'depth_estimator': dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
                             image_size=384, patch_size=16, backbone_out_indices=[5, 11, 17, 23],
                             neck_hidden_sizes=[256, 512, 1024, 1024], fusion_hidden_size=256), # DPT-Large
     'ip_adapter': dict(width=768)} # of the Plus adapter's resampler
 
-SD15_SCHEDULE = dict(beta_start=.00085, beta_end=.012, beta_schedule='scaled_linear', skip_prk_steps=True,
-                     set_alpha_to_one=False, steps_offset=1) # of its PNDMScheduler
+SD15_SCHEDULE = dict(num_train_timesteps=1000, beta_start=.00085, beta_end=.012, beta_schedule='scaled_linear', trained_betas=None, clip_sample=False,
+                     set_alpha_to_one=False, steps_offset=1, skip_prk_steps=True) # of its DDIMScheduler: `DDIMScheduler.from_config(SD15_SCHEDULE)`
 
 # %% ../../nbs/models/architectures.ipynb #4f3243a8
 @contextmanager
@@ -223,6 +223,9 @@ def save_bundle(
         save_file(tensors, folder/'ip_adapter'/'models'/f'{ADAPTERS[kind]}.safetensors')
     index = folder/'inpainting'/'model_index.json'
     index.write_text(index.read_text().replace('CLIPImageProcessorPil', 'CLIPImageProcessor'))
+    schedule = folder/'inpainting'/'scheduler'/'scheduler_config.json'
+    chosen = {key: value for key, value in json.loads(schedule.read_text()).items() if key not in scheduler.config.get('_use_default_values', ())}
+    schedule.write_text(json.dumps(chosen, indent=2) + '\n')
     for file in folder.rglob('*.safetensors'): file.chmod(0o644)
     (folder/'bundle.json').write_text(json.dumps(about, indent=2) + '\n')
     return folder
@@ -241,4 +244,4 @@ def write_tiny_bundle(
         _activate(models['controlnet'], models['depth_estimator'])
         adapters = {kind: adapter_weights(models['unet'], models['image_encoder'], **configs['ip_adapter'], kind=kind) for kind in ADAPTERS}
     about = dict(name='tiny-random', weights='random', seed=seed, sizes=asdict(sizes))
-    return save_bundle(folder, models, adapters, byte_tokenizer(), diffusers.PNDMScheduler(**SD15_SCHEDULE), about)
+    return save_bundle(folder, models, adapters, byte_tokenizer(), diffusers.DDIMScheduler.from_config(SD15_SCHEDULE), about)

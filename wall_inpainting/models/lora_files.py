@@ -74,11 +74,15 @@ _USE = f"""## Use
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
-pipe = StableDiffusionInpaintPipeline.from_pretrained('BASE', dtype=torch.float16).to('cuda')
-pipe.load_lora_weights('FOLDER') # this folder, or its id on the hub
+pipe = StableDiffusionInpaintPipeline.from_pretrained(BASE, dtype=torch.float16, safety_checker=None).to('cuda')
+pipe.load_lora_weights('FOLDER', weight_name='{DIFFUSERS_FILE}') # this folder, or its id on the hub
 ```
 
 ComfyUI and A1111: put `{KOHYA_FILE}` into the folder for LoRAs, strength 1."""
+
+def _use(base):
+    # on the hub, half precision has files of its own; without `variant`, diffusers would download single precision beside them, 5.5 GB more
+    return _USE.replace('BASE', f"{base!r}, variant='fp16'" if '/' in base else f"'{base}/inpainting'")
 
 def _table(title, values):
     return f'## {title}\n\n| | |\n|---|---|\n' + '\n'.join(f'| {name} | {value} |' for name, value in values.items()) if values else ''
@@ -95,7 +99,7 @@ def write_card(
     about = f'LoRA of rank {config.r}, alpha {config.lora_alpha:g}, on {len(tensors)//2} attention matrices, for repainting walls in photographs with {card.base_model}.'
     versions = dict(wall_inpainting=__version__, torch=torch.__version__, diffusers=diffusers.__version__, transformers=transformers.__version__,
                     peft=peft.__version__, python=platform.python_version())
-    sections = [f'---\n{head}\n---', f'# {card.title}', about, '![samples](samples.png)' if card.grid else '', _USE.replace('BASE', card.base_model),
+    sections = [f'---\n{head}\n---', f'# {card.title}', about, '![samples](samples.png)' if card.grid else '', _use(card.base_model),
                 f'## Data\n\n{card.data}', _table('Recipe', card.recipe), _table('Training', card.training), _table('Versions', versions)]
     return '\n\n'.join(section for section in sections if section) + '\n'
 

@@ -237,7 +237,7 @@ def assemble_bundle(
     adapter = models.pop('ip_adapter')
     trained = {name: json.loads((Path(out)/name/'training.json').read_text(encoding='utf-8'))['settings'] for name in stages}
     about = dict(name='tiny', weights='pretrained on path-traced rooms', seed=seed, sizes=asdict(sizes), training=trained)
-    return save_bundle(folder, models, {'plus': adapter}, byte_tokenizer(), diffusers.PNDMScheduler(**SD15_SCHEDULE), about)
+    return save_bundle(folder, models, {'plus': adapter}, byte_tokenizer(), diffusers.DDIMScheduler.from_config(SD15_SCHEDULE), about)
 
 # %% ../../nbs/pretraining/bundle.ipynb #20b81972
 @call_parse

@@ -40,6 +40,7 @@ def exit_code(
 
 # %% ../../nbs/runs/command_lines.ipynb #be4f6767
 def _sentence(error):
+    if 'BundleError' in [kind.__name__ for kind in type(error).__mro__]: return str(error) # a line for each repository
     if isinstance(error, OSError) and error.strerror: text = f'{error.filename}: {error.strerror}' if error.filename else error.strerror
     else: text = str(error) or ('not enough memory' if isinstance(error, MemoryError) else type(error).__name__)
     return ' '.join(text.split())

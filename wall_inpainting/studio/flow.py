@@ -149,7 +149,7 @@ class _FullSizeModels:
         load_adapter(models['unet'], adapter_weights(models['unet'], models['image_encoder'], **SD15_CONFIGS['ip_adapter'], kind=ip_adapter))
         for name, model in models.items(): setattr(self, name, nn.Module.to(model, torch.float16).requires_grad_(False))
         self.learner, self.tokenizer, self.ip_adapter = add_lora(nn.Module.to(learner, torch.float16)), byte_tokenizer(), ip_adapter
-    def make_scheduler(self): return diffusers.DDIMScheduler.from_config(diffusers.PNDMScheduler(**SD15_SCHEDULE).config, clip_sample=False)
+    def make_scheduler(self): return diffusers.DDIMScheduler.from_config(SD15_SCHEDULE)
 
 # %% ../../nbs/studio/flow.ipynb #e326c64c
 @lru_cache(4)

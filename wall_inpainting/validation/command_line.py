@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.script import Param, call_parse
 
 from ..pictures.arrays import sample_rooms
+from ..pictures.imagefolder import read_metadata
 from ..runs.command_lines import command
 from ..inference import ENGINES, WallPainter
 from ..models.settings import INFERENCE_SETTINGS, SEED
@@ -65,6 +66,7 @@ def run_validation(
 
         from wall_inpainting.models.bundles import load_bundle
         loaded = load_bundle(bundle, 'cuda' if torch.cuda.is_available() else 'cpu')
+    read_metadata(data, split) # a wrong folder is told before anything is downloaded
     repaint = choose_repaint(loaded, engine, **choice)
     resolution = resolution or (loaded.resolution if loaded else None)
     dataset = WallInpaintingDataset(data, split, max_samples=count, **(dict(resolution=resolution) if resolution else {}))

@@ -23,13 +23,14 @@ from PIL import Image
 
 from .color_reference import color_to_hex
 from .pictures.compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
-from .pictures.arrays import MaskedPhoto, wall_median
+from .pictures.arrays import MaskedPhoto, srgb_to_linear, wall_median
 from .pictures.photos import check_mask, check_size
 from .models.settings import FAITHFUL, SPEC, Paint, InferenceSettings, draw_seed, mix_paint, pipeline_arguments, shared_control
 from .light.formula import WallLines, read_lines
+from .validation_metrics import delta_e_2000, linear_to_lab
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
-# and neither `wall_repaint --help` nor engine 'recolor' needs them.
+# and only engine 'diffusion' needs them.
 _all_ = ['SPEC', 'FAITHFUL', 'InferenceSettings'] # exported for users of the painter
 
 # %% ../nbs/04_inference.ipynb #526f5523
@@ -112,7 +113,7 @@ def _threads(image):
     return max(1, min(cores, 8, 32_000_000//(image.width*image.height)))
 
 def _each(image, function, *items):
-    "The results of a function for each of some items, in threads: NumPy, OpenCV and PyTorch do not block each other"
+    "The results of a function for each of some items, in threads: NumPy and OpenCV do not block each other"
     if len(items[0]) == 1: return list(map(function, *items))
     with ThreadPoolExecutor(_threads(image)) as pool: return list(pool.map(function, *items))
 
@@ -237,8 +238,7 @@ class Repaint:
 @patch(as_prop=True)
 def delta_e(self:Repaint) -> float: # CIEDE2000
     "How far the wall's median is from the paint's colour"
-    from skimage.color import deltaE_ciede2000, rgb2lab # takes longer to import than a small photo to paint
-    return float(deltaE_ciede2000(*(rgb2lab(color/255) for color in (self.median, self.paint.color))))
+    return float(delta_e_2000(*(linear_to_lab(srgb_to_linear(color/255)) for color in (self.median, self.paint.color))))
 
 # %% ../nbs/04_inference.ipynb #ccab36d8
 @patch

@@ -59,11 +59,10 @@ def _sigmoid(x): return .5 + .5*np.tanh(.5*x) # can't overflow
 
 def _activate(x, scale, shift):
     "`x` [C,H,W] normalized in 8 groups of channels, scaled and shifted, through a SiLU"
-    groups = x.reshape(8, -1)
-    groups = groups - groups.mean(1, keepdims=True)
-    deviation = np.sqrt(np.einsum('gn,gn->g', groups, groups)/groups.shape[1] + 1e-5)
-    x = groups.reshape(x.shape)*(scale/deviation.repeat(len(x)//8))[:, None, None].astype(np.float32)
-    x += shift[:, None, None]
+    means, deviations = np.array([cv2.meanStdDev(group) for group in x.reshape(8, 1, -1)]).reshape(8, 2, 1).repeat(len(x)//8, 2).transpose(1, 0, 2).reshape(2, -1, 1, 1)
+    scale = scale[:, None, None]/np.sqrt(deviations**2 + 1e-5)
+    x = x*scale.astype(np.float32)
+    x += (shift[:, None, None] - means*scale).astype(np.float32)
     x *= _sigmoid(x)
     return x
 
@@ -236,19 +235,22 @@ def _enlarge(maps, rows, shape):
     (height, width), h = shape, len(maps)
     y = ((np.arange(rows.start, rows.stop)+.5)*h/height-.5).clip(0, h-1).astype(np.float32)
     above = y.astype(int)
-    t = (y-above)[:, None, None]
+    t = (y-above).astype(np.float32)[:, None, None]
     strip = maps[above]*(1-t) + maps[np.minimum(above+1, h-1)]*t
     return [cv2.resize(np.ascontiguousarray(strip[..., i:i+3]), (width, len(y)), interpolation=cv2.INTER_LINEAR) for i in range(0, maps.shape[-1], 3)]
 
 def _correct(shading, rgb, median, fit, step=32):
-    "Full-size `shading` times the fitted correction, in place and in strips"
-    codes, base = np.log(LIGHT_OF_CODE+DARK), np.log(median+DARK).astype(np.float32)
-    for top in range(0, len(rgb), step):
+    "Full-size `shading` times the fitted correction, in place and in strips, two at a time"
+    fit = fit.copy()
+    fit[..., 9:] -= np.einsum('hwij,i->hwj', fit[..., :9].reshape(*fit.shape[:2], 3, 3), np.log(median+DARK)) # so that it is a function of the photo's light, not of its distance from the median
+    codes = np.log(LIGHT_OF_CODE+DARK).astype(np.float32)
+    def strip(top):
         rows = slice(top, min(top+step, len(rgb)))
         *A, total = _enlarge(fit, rows, rgb.shape[:2])
-        for channel, part in zip(cv2.split(cv2.LUT(rgb[rows], codes)), zip(A, base)): total += cv2.merge([channel-part[1]]*3)*part[0]
+        for channel, part in zip(cv2.split(cv2.LUT(rgb[rows], codes)), A): total += cv2.merge([channel]*3)*part
         np.clip(total, -5, 5, out=total) # a factor of 150, so that nothing overflows; dark ink on a light paper takes more than 20 (sample room 61)
         shading[rows] *= np.exp(total, out=total)
+    with ThreadPoolExecutor(2) as threads: list(threads.map(strip, range(0, len(rgb), step)))
     return shading
 
 # %% ../../nbs/light/network.ipynb #6b0ee938
@@ -313,14 +315,13 @@ def light_shading(
     median = np.maximum(LIGHT_OF_CODE[photo.median], 1e-3)
     target = median if target is None else np.asarray(target, np.float32)
     net, ratio = net or load_light_net(), target/median
-    with ThreadPoolExecutor(1) as beside: # one core is busy with the larger copy for as long as the other with the rest
-        closer = beside.submit(_look_closer, rgb, mask, ratio, net)
+    with ThreadPoolExecutor(1) as beside: # the network keeps one core busy for about as long as the formula the other
+        look = beside.submit(lambda: (small := shrink_wall(rgb, mask, area), predict_light(small, ratio, net), _look_closer(rgb, mask, ratio, net)))
         shading = draw_light(lines or read_lines(photo), noise_gain(median, target))
         wide = np.tile(ratio, (1, rgb.shape[1], 1)) # NumPy is slow on axes of 3
         for top in range(0, len(shading), 32): shading[top:top+32] = bounce_light(shading[top:top+32], wide)
-        small = shrink_wall(rgb, mask, area)
-        light, pattern = predict_light(small, ratio, net)
-    wall, fine = small.cover > 0, closer.result()
+        small, (light, pattern), fine = look.result()
+    wall = small.cover > 0
     known = _mean_on_wall(shading, mask, wall.shape[::-1])[1]
     correction = (light - np.log(np.maximum(known, 1e-3)))*wall[..., None]
     level = np.median(correction[wall], 0)

@@ -59,10 +59,11 @@ def _sigmoid(x): return .5 + .5*np.tanh(.5*x) # can't overflow
 
 def _activate(x, scale, shift):
     "`x` [C,H,W] normalized in 8 groups of channels, scaled and shifted, through a SiLU"
-    means, deviations = np.array([cv2.meanStdDev(group) for group in x.reshape(8, 1, -1)]).reshape(8, 2, 1).repeat(len(x)//8, 2).transpose(1, 0, 2).reshape(2, -1, 1, 1)
-    scale = scale[:, None, None]/np.sqrt(deviations**2 + 1e-5)
+    measured = np.array([cv2.meanStdDev(group) for group in x.reshape(8, 1, -1)]).reshape(8, 2)
+    mean, deviation = measured.repeat(len(x)//8, 0).T[..., None, None]
+    scale = scale[:, None, None]/np.sqrt(deviation**2 + 1e-5)
     x = x*scale.astype(np.float32)
-    x += (shift[:, None, None] - means*scale).astype(np.float32)
+    x += (shift[:, None, None] - mean*scale).astype(np.float32)
     x *= _sigmoid(x)
     return x
 
@@ -109,7 +110,6 @@ class LightNet:
         x = self._convolve(x*_sigmoid(x), 'head')
         c, h, w = x.shape
         return x.reshape(c//4, 2, 2, h, w).transpose(3, 1, 4, 2, 0).reshape(2*h, 2*w, c//4) # channels become pixels
-
 
 # %% ../../nbs/light/network.ipynb #9e5baccf
 @patch

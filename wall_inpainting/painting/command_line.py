@@ -66,7 +66,8 @@ def uneven_share(
     x,y = places.T
     terms,weights = np.stack([np.ones_like(x), x, y, x*x, x*y, y*y], -1),np.ones((len(x), 1)) # one lamp's light is about a quadric
     for _ in range(12): # least squares in which what is far off counts less
-        smooth = terms@np.linalg.lstsq(terms*weights, lab*weights, rcond=None)[0]
+        weighted = terms*weights
+        smooth = terms@np.linalg.lstsq(weighted.T@weighted, weighted.T@(lab*weights), rcond=None)[0] # 6 x 6: of 10,000 x 6 LAPACK's threads take three times as long
         weights = 1/(1 + ((lab - smooth)**2).sum(1, keepdims=True)/36) # 6 CIELAB units, a visible difference, count half
     return float(np.mean(delta_e_2000(lab, smooth) > limit))
 

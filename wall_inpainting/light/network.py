@@ -49,11 +49,16 @@ def _convolve(x, kernel, bias, stride=1):
     wide = np.zeros((c, (h+more+2+piece//row)*stride, row*stride), np.float32)
     wide[:, k//2:k//2+height, k//2:k//2+width] = x
     flat = wide.reshape(c, -1, stride, row, stride).transpose(2, 4, 0, 1, 3).reshape(stride, stride, c, -1)
-    out = 0
-    for i, j in np.ndindex(k, k):
-        start = i//stride*row + j//stride
-        out += kernel[i, j] @ flat[i % stride, j % stride, :, start:start+n*piece].reshape(c, n, piece).transpose(1, 0, 2)
-    return out.transpose(1, 0, 2).reshape(o, -1)[:, :h*row].reshape(o, h, row)[..., :w] + bias[:, None, None]
+    shifted = [flat[i % stride, j % stride, :, i//stride*row+j//stride:][:, :n*piece].reshape(c, n, piece).transpose(1, 0, 2) for i, j in np.ndindex(k, k)]
+    first, *others = zip(kernel.reshape(-1, o, c), shifted)
+    out, some = np.empty((o, n, piece), np.float32), max(1, _PIECE//(4*o*piece))
+    for at in range(0, n, some): # sums so small that they stay in the processor's cache
+        part = slice(at, at+some)
+        total = first[0] @ first[1][part]
+        product = np.empty_like(total)
+        for weights, places in others: total += np.matmul(weights, places[part], out=product)
+        out[:, part] = total.transpose(1, 0, 2)
+    return out.reshape(o, -1)[:, :h*row].reshape(o, h, row)[..., :w] + bias[:, None, None]
 
 def _sigmoid(x): return .5 + .5*np.tanh(.5*x) # can't overflow
 

@@ -99,10 +99,11 @@ def _recolorer(name, scene):
     photo,light = scene.photo,scene.settings.light
     if name == 'recolor': return lambda color: (recolor_photo(photo, paint_target(photo, color, light)), None)
     from wall_inpainting.light.network import light_shading, load_light_net
-    load_light_net(),scene.lines # now, and not in several threads at once
+    reading = ThreadPoolExecutor(1).submit(lambda: scene.lines) # once, and beside the network
+    load_light_net() # now, and not in several threads at once
     def relight(color):
         target = paint_target(photo, color, light)
-        shading,pattern = light_shading(photo, target, lines=scene.lines)
+        shading,pattern = light_shading(photo, target, lines=reading.result)
         covered = scene.frame and np.asarray(scene.frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
         return recolor_photo(photo, target, shading),covered
     return relight

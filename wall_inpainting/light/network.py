@@ -9,6 +9,7 @@ __all__ = ['DARK', 'AREA', 'FINE', 'old_light', 'wall_blur', 'LightNet', 'read_l
 
 # %% ../../nbs/light/network.ipynb #49a9bc84
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
@@ -155,8 +156,8 @@ def load_light_net(
     path:str|None=None, # .safetensors of `wall_light`; None: the one that ships with the package
 ) -> LightNet: # ready to answer
     "The trained light network, read once."
-    path = path or files('wall_inpainting')/'data'/'light'/'light.safetensors'
-    net = LightNet(*read_light_file(path))
+    net = LightNet(*read_light_file(path or files('wall_inpainting')/'data'/'light'/'light.safetensors'))
+    if path is None: return net # a trial of it takes as long as reading it
     nothing = np.zeros((32, 32, 3), np.float32)
     try: net(nothing, nothing[..., 0], nothing, nothing[0, 0])
     except (KeyError, ValueError) as error: raise ValueError(f'{path} is no light network: its weights are not those of its shape {net.config}: {error}') from None
@@ -313,7 +314,7 @@ def light_shading(
     target:np.ndarray|None=None, # [3] linear light of the repainted wall's median; None: as it is now
     net:LightNet|None=None, # None: the one that ships
     area:int=AREA, # px that the network looks at
-    lines:WallLines|None=None, # of `read_lines`, which several paints can share; None: read here
+    lines:Callable[[],WallLines]|None=None, # gives those of `read_lines`, which several paints can share; None: they are read here
 ) -> tuple[np.ndarray, np.ndarray]: # [H,W,3] float32 linear light over the wall's median, for `recolor`; pattern as in `LightEstimate`
     "The wall's light at full size, under the new paint."
     rgb, mask, _ = photo
@@ -322,7 +323,7 @@ def light_shading(
     net, ratio = net or load_light_net(), target/median
     with ThreadPoolExecutor(1) as beside: # the network keeps one core busy for about as long as the formula the other
         look = beside.submit(lambda: (small := shrink_wall(rgb, mask, area), predict_light(small, ratio, net), _look_closer(rgb, mask, ratio, net)))
-        shading = draw_light(lines or read_lines(photo), noise_gain(median, target))
+        shading = draw_light(lines() if lines else read_lines(photo), noise_gain(median, target))
         wide = np.tile(ratio, (1, rgb.shape[1], 1)) # NumPy is slow on axes of 3
         for top in range(0, len(shading), 32): shading[top:top+32] = bounce_light(shading[top:top+32], wide)
         small, (light, pattern), fine = look.result()

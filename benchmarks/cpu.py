@@ -17,7 +17,7 @@ from common import forget_peak, in_a_process, make_photo, multiply, parse, peak_
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = {'nothing (Python itself)': 'pass', 'wall_inpainting': 'import wall_inpainting', 'its colours': 'import wall_inpainting.color_reference',
-           'wall_repaint': 'import wall_inpainting.painting.command_line', 'the light network, with PyTorch': 'import wall_inpainting.light.network',
+           'wall_repaint': 'import wall_inpainting.painting.command_line', 'the light network': 'import wall_inpainting.light.network',
            'bundles, with diffusers and transformers': 'import wall_inpainting.models.bundles'}
 COLD = '''
 import json, sys, time

@@ -97,7 +97,7 @@ def test_errors_are_told_apart(notebook):
             if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'test_fail': assert 'contains' in [keyword.arg for keyword in node.keywords], ast.unparse(node)
 
 
-LIGHT = ['color_reference', 'pictures.photos', 'pictures.imagefolder', 'rooms.folder', 'inference', 'painting.command_line', 'validation_metrics',
+LIGHT = ['color_reference', 'light.network', 'pictures.photos', 'pictures.imagefolder', 'rooms.folder', 'inference', 'painting.command_line', 'validation_metrics',
          'validation.grid', 'validation.comparison', 'validation.command_line']
 
 
@@ -106,6 +106,15 @@ def test_no_torch_before_it_is_needed(module):
     code = f'import sys, wall_inpainting.{module}; print([m for m in ("torch", "diffusers", "nbdev", "mitsuba") if m in sys.modules])'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('engine', ['light', 'recolor'])
+def test_a_repaint_without_large_libraries(engine, tmp_path):
+    "They would take longer to import than the repaint takes: where one is needed, it is imported late, and by another engine"
+    code = f"""import sys; from wall_inpainting.painting.command_line import wall_repaint; wall_repaint(engine={engine!r}, out={str(tmp_path/'wall.png')!r})
+print(sorted({{'torch', 'diffusers', 'transformers', 'scipy', 'skimage', 'matplotlib'}} & set(sys.modules)))"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == '[]' and (tmp_path/'wall.png').stat().st_size > 0
 
 
 def test_nothing_of_nbdev_at_run_time():

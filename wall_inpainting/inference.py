@@ -23,14 +23,15 @@ from PIL import Image
 
 from .color_reference import color_to_hex
 from .pictures.compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
-from .pictures.arrays import MaskedPhoto, wall_median
+from .pictures.arrays import MaskedPhoto, srgb_to_linear, wall_median
 from .pictures.photos import check_mask, check_size
 from .models.settings import FAITHFUL, SPEC, Paint, InferenceSettings, draw_seed, mix_paint, pipeline_arguments, shared_control
 from .light.formula import WallLines, read_lines
 from .runs.command_lines import progress_bar
+from .validation_metrics import delta_e_2000, linear_to_lab
 
 # torch, diffusers and the bundles are imported inside the few functions that need them: they take seconds,
-# and neither `wall_repaint --help` nor engine 'recolor' needs them.
+# and only engine 'diffusion' needs them.
 _all_ = ['SPEC', 'FAITHFUL', 'InferenceSettings'] # exported for users of the painter
 
 # %% ../nbs/04_inference.ipynb #526f5523
@@ -99,10 +100,11 @@ def _recolorer(name, scene):
     photo,light = scene.photo,scene.settings.light
     if name == 'recolor': return lambda color: (recolor_photo(photo, paint_target(photo, color, light)), None)
     from wall_inpainting.light.network import light_shading, load_light_net
-    load_light_net(),scene.lines # now, and not in several threads at once
+    reading = ThreadPoolExecutor(1).submit(lambda: scene.lines) # once, and beside the network
+    load_light_net() # now, and not in several threads at once
     def relight(color):
         target = paint_target(photo, color, light)
-        shading,pattern = light_shading(photo, target, lines=scene.lines)
+        shading,pattern = light_shading(photo, target, lines=reading.result)
         covered = scene.frame and np.asarray(scene.frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
         return recolor_photo(photo, target, shading),covered
     return relight
@@ -113,7 +115,7 @@ def _threads(image):
     return max(1, min(cores, 8, 32_000_000//(image.width*image.height)))
 
 def _each(image, function, *items):
-    "The results of a function for each of some items, in threads: NumPy, OpenCV and PyTorch do not block each other"
+    "The results of a function for each of some items, in threads: NumPy and OpenCV do not block each other"
     if len(items[0]) == 1: return list(map(function, *items))
     with ThreadPoolExecutor(_threads(image)) as pool: return list(pool.map(function, *items))
 
@@ -249,8 +251,7 @@ class Repaint:
 @patch(as_prop=True)
 def delta_e(self:Repaint) -> float: # CIEDE2000
     "How far the wall's median is from the paint's colour"
-    from skimage.color import deltaE_ciede2000, rgb2lab # takes longer to import than a small photo to paint
-    return float(deltaE_ciede2000(*(rgb2lab(color/255) for color in (self.median, self.paint.color))))
+    return float(delta_e_2000(*(linear_to_lab(srgb_to_linear(color/255)) for color in (self.median, self.paint.color))))
 
 # %% ../nbs/04_inference.ipynb #ccab36d8
 @patch

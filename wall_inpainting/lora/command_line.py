@@ -66,6 +66,7 @@ def _needed(recipe, samples):
     parts = ['tokenizer', 'text_encoder', 'vae', 'unet', 'scheduler', *['image_encoder', 'feature_extractor', 'adapted_unet']*recipe.ip_adapter, *['controlnet', 'depth_estimator']*recipe.controlnet]
     return [*parts, 'pipeline', 'estimate_depth'] if samples else parts
 
+# %% ../../nbs/lora/command_line.ipynb #33cf4067
 def run_training(
     data:str|Path,             # folder with the split folders, or a data set of the hub
     out:str|Path,              # folder of the run

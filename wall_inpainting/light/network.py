@@ -9,6 +9,7 @@ __all__ = ['DARK', 'AREA', 'FINE', 'old_light', 'wall_blur', 'LightNet', 'read_l
 
 # %% ../../nbs/light/network.ipynb #49a9bc84
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -40,6 +41,8 @@ def old_light(
 # %% ../../nbs/light/network.ipynb #23166984
 _PIECE = 2**18 # multiplications: OpenBLAS, NumPy's matrix library, starts no threads for so few; its threads wait for each other, and a pass took 2 s where other programs were at work
 
+_POOL = ThreadPoolExecutor(min(8, os.cpu_count()), 'light') # products of NumPy do not block each other
+
 def _convolve(x, kernel, bias, stride=1):
     "`x` [C,H,W], with zeros around it, under a `kernel` [k,k,O,C], k odd"
     k, (c, height, width), o = len(kernel), x.shape, len(bias)
@@ -53,12 +56,13 @@ def _convolve(x, kernel, bias, stride=1):
     shifted = [flat[i % stride, j % stride, :, i//stride*row+j//stride:][:, :n*piece].reshape(c, n, piece).transpose(1, 0, 2) for i, j in np.ndindex(k, k)]
     first, *others = zip(kernel.reshape(-1, o, c), shifted)
     out, some = np.empty((o, n, piece), np.float32), max(1, _PIECE//(4*o*piece))
-    for at in range(0, n, some): # sums so small that they stay in the processor's cache
+    def add_up(at): # sums so small that they stay in the processor's cache
         part = slice(at, at+some)
         total = first[0] @ first[1][part]
         product = np.empty_like(total)
         for weights, places in others: total += np.matmul(weights, places[part], out=product)
         out[:, part] = total.transpose(1, 0, 2)
+    for _ in _POOL.map(add_up, range(0, n, some)): pass
     return out.reshape(o, -1)[:, :h*row].reshape(o, h, row)[..., :w] + bias[:, None, None]
 
 def _sigmoid(x): return .5 + .5*np.tanh(.5*x) # can't overflow

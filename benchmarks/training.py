@@ -20,7 +20,7 @@ from common import bundle_folder, count_flops, forget_peak, in_a_process, parse,
 from torch.utils.data import DataLoader
 
 from wall_inpainting.models.architectures import quiet
-from wall_inpainting.models.bundles import load_bundle
+from wall_inpainting.models.bundles import give_back_memory, load_bundle
 from wall_inpainting.pictures.arrays import sample_rooms
 from wall_inpainting.dataset import WallInpaintingDataset, collate_fn
 from wall_inpainting.training import ALIGNED, ORIGINAL, add_lora, training_unet
@@ -30,17 +30,28 @@ LOOPS = ['a', 'a_memory', 'b', 'c']
 VARIANTS = {'plain': {}, 'checkpointing': dict(gradient_checkpointing=True), 'compiled': dict(compile=True)}
 
 
-def read_batches(bundle, settings, in_memory: bool):
+def find_rooms(args, folder: Path) -> Path:
+    "The sample rooms, or the first photos of them"
+    if args.photos is None: return sample_rooms().parent
+    source, some = sample_rooms('train'), folder/'rooms'/'train'
+    if not some.is_dir():
+        some.mkdir(parents=True)
+        for name in ('images', 'masks', 'depth'): (some/name).symlink_to(source/name)
+        (some/'metadata.jsonl').write_text(''.join((source/'metadata.jsonl').read_text().splitlines(keepends=True)[:args.photos]))
+    return folder/'rooms'
+
+
+def read_batches(rooms: Path, bundle, settings, in_memory: bool):
     "Batches of the dataset without end"
-    dataset = WallInpaintingDataset(sample_rooms().parent, 'train', resolution=bundle.resolution, tokenizer=bundle.tokenizer, **ORIGINAL.dataset_options)
+    dataset = WallInpaintingDataset(rooms, 'train', resolution=bundle.resolution, tokenizer=bundle.tokenizer, **ORIGINAL.dataset_options)
     loader = DataLoader(dataset, settings.batch, shuffle=True, drop_last=True, num_workers=settings.workers, collate_fn=collate_fn,
                         persistent_workers=settings.workers > 0, pin_memory=bundle.device.type == 'cuda')
     return itertools.cycle(list(loader)) if in_memory else itertools.chain.from_iterable(itertools.repeat(loader))
 
 
-def literal_loop(bundle, settings, accelerator, in_memory: bool) -> Callable:
+def literal_loop(rooms: Path, bundle, settings, accelerator, in_memory: bool) -> Callable:
     "A step of the training diagram of the specification, box by box"
-    batches, vae, text_encoder, scheduler = read_batches(bundle, settings, in_memory), bundle.vae, bundle.text_encoder, bundle.make_scheduler()
+    batches, vae, text_encoder, scheduler = read_batches(rooms, bundle, settings, in_memory), bundle.vae, bundle.text_encoder, bundle.make_scheduler()
     unet = add_lora(training_unet(bundle, ORIGINAL), settings.rank, settings.alpha)
     lora = [weight for weight in unet.parameters() if weight.requires_grad]
     unet, optimizer = accelerator.prepare(unet, make_optimizer(lora, settings))
@@ -68,9 +79,9 @@ def literal_loop(bundle, settings, accelerator, in_memory: bool) -> Callable:
     return step
 
 
-def cached_loop(recipe, bundle, settings, accelerator, folder: Path) -> Callable:
+def cached_loop(rooms: Path, recipe, bundle, settings, accelerator, folder: Path) -> Callable:
     "A step of the project's own training, less checkpoints and logs"
-    run = LoraRun(open_data(sample_rooms().parent, bundle, recipe, settings, folder/'cache'), bundle, recipe, settings, folder/recipe.name, accelerator)
+    run = LoraRun(open_data(rooms, bundle, recipe, settings, folder/'cache'), bundle, recipe, settings, folder/recipe.name, accelerator)
     batches = iter(run.batches())
     return lambda: run.train_step(next(batches))['loss']
 
@@ -78,9 +89,9 @@ def cached_loop(recipe, bundle, settings, accelerator, folder: Path) -> Callable
 def make_step(loop: str, variant: str, batch: int, bundle, args, folder: Path):
     "A step of one loop, one batch a step, with its own LoRA and optimizer"
     settings = TrainingSettings(steps=100_000, warmup=0, batch=batch, accumulate=1, variants=1, workers=0 if args.device == 'cpu' else 4, progress=False)
-    accelerator = make_accelerator(bundle, settings, folder)
-    if loop in ('a', 'a_memory'): return literal_loop(bundle, settings, accelerator, in_memory=loop == 'a_memory')
-    return cached_loop({'b': ORIGINAL, 'c': ALIGNED}[loop], bundle, replace(settings, **VARIANTS[variant]), accelerator, folder)
+    accelerator, rooms = make_accelerator(bundle, settings, folder), find_rooms(args, folder)
+    if loop in ('a', 'a_memory'): return literal_loop(rooms, bundle, settings, accelerator, in_memory=loop == 'a_memory')
+    return cached_loop(rooms, {'b': ORIGINAL, 'c': ALIGNED}[loop], bundle, replace(settings, **VARIANTS[variant]), accelerator, folder)
 
 
 def cases(args) -> list[tuple]:
@@ -103,7 +114,8 @@ def peak(args, folder: Path) -> dict:
 
 if __name__ == '__main__':
     args = parse(__doc__, ('--batches', dict(type=int, nargs='*', default=[1, 4, 16])), ('--variants', dict(nargs='*', default=list(VARIANTS), choices=list(VARIANTS))),
-                 ('--loops', dict(nargs='*', default=LOOPS, choices=LOOPS)), ('--memory-of', dict(nargs=3)), ('--folder', dict(type=Path)))
+                 ('--loops', dict(nargs='*', default=LOOPS, choices=LOOPS)), ('--memory-of', dict(nargs=3)), ('--folder', dict(type=Path)),
+                 ('--photos', dict(type=int, help='of the sample rooms; default: all, whose cache takes a quarter of an hour to build at full size on a CPU')))
     if args.quick: args.batches, args.variants = [1], ['plain', 'checkpointing']
     if args.memory_of:
         with quiet(): print(json.dumps(peak(args, args.folder)))
@@ -119,11 +131,14 @@ if __name__ == '__main__':
         ceiling, seconds, rows = product_ceiling(args.device, precision), take_turns(steps, args.runs, args.device), []
         for loop, variant, batch in cases(args):
             name = title(loop, variant, batch)
-            row = speed_row('training', name, seconds, title('a_memory', 'plain', batch), watch=loop in 'bc', loop=loop, variant=variant, batch=batch)
+            row = speed_row('training', name, seconds, title('a_memory', 'plain', batch), watch=loop in 'bc' and args.runs >= 5, loop=loop, variant=variant, batch=batch)
             if 'seconds' in row: row['images_s'] = batch/row['seconds']
             if 'seconds' in row and (count := flops.get(title(loop, 'plain', batch))): row |= dict(gflop=count/1e9, utilisation=count*row['images_s']/ceiling/1e12)
             rows.append(row)
-        del steps
+        notes = dict(bundle=Path(args.bundle).name, resolution=bundle.resolution, ceiling_tflops=ceiling, precision=str(precision).removeprefix('torch.'))
+        save('training', args, rows, **notes) # what follows can run out of memory
+        del steps, bundle
+        give_back_memory()
         if args.device.startswith('cuda'): torch.cuda.empty_cache()
         for row, _ in zip(rows, progress([row['name'] for row in rows], 'memory')): row |= in_a_process('--memory-of', row['loop'], row['variant'], str(row['batch']), '--folder', str(folder))
-    save('training', args, rows, bundle=Path(args.bundle).name, resolution=bundle.resolution, ceiling_tflops=ceiling, precision=str(precision).removeprefix('torch.'))
+    save('training', args, rows, **notes)

@@ -157,11 +157,11 @@ if __name__ == '__main__':
     if args.quick: args.denoising_steps = 3
     from wall_inpainting.models.architectures import quiet
     from wall_inpainting.models.bundles import load_bundle
-    from wall_inpainting.painting.fast import FastPainter
+    from wall_inpainting.painting.fast import FastPainter, optimize
     with quiet():
         bundle = load_bundle(bundle_folder(args.bundle, args.device), args.device)
-        painter = FastPainter(bundle, progress=False, batch=16)
-        parts = dict(resolution=lambda: resolution_rows(painter._pipeline, bundle.resolution, args), batch=lambda: batch_rows(painter._pipeline, bundle.resolution, args),
+        painter, pipe = FastPainter(bundle, progress=False, batch=16), optimize(bundle.pipeline())
+        parts = dict(resolution=lambda: resolution_rows(pipe, bundle.resolution, args), batch=lambda: batch_rows(pipe, bundle.resolution, args),
                      colors=lambda: palette_rows(painter, args), processes=lambda: process_rows(args) if args.device == 'cpu' else [], cache=lambda: cache_rows(bundle, args))
         rows = [row for name in progress(parts, 'growth') if not args.only or name in args.only for row in parts[name]()]
     save('growth', args, rows, bundle=Path(args.bundle).name, resolution=bundle.resolution, steps=args.denoising_steps)

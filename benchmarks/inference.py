@@ -20,7 +20,7 @@ from pathlib import Path
 from common import (RESULTS, bundle_folder, count_flops, forget_peak, in_a_process, lora_folder, make_photo, parse, peak_memory,
                     product_ceiling, progress, random_lora, save, speed_row, status, take_turns, timed)
 
-MEASURES = 'keep_encodings', 'encode_first', 'fuse_lora', 'channels_last', 'guard_vae'
+MEASURES = 'encode_first', 'fuse_lora', 'channels_last', 'guard_vae'
 COLORS = '#7a9e7e', '#1f2a44', '#c8654a', '#f3ead7', '#8a8d91', '#c9a66b', '#5b7f95', '#9c4a3c'
 
 

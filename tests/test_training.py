@@ -132,7 +132,7 @@ def end(pid, out, stderr=None):
     "Exit code of a command, the last thing that it said, and the checkpoints that it left"
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     said = (stderr or folder/'said.txt').read_text().replace('\\r', '\\n').strip().splitlines()
-    return [code, [line for line in said if line and not any(bar in line for bar in ('step/s', 's/step', 'sample/s', 's/sample'))], sorted(path.name for path in (folder/out).glob('*checkpoint*'))]
+    return [code, [line for line in said if line and not line.startswith(('Models of ', 'cache: ', 'steps: '))], sorted(path.name for path in (folder/out).glob('*checkpoint*'))]
 
 def command(out, *more, prepare=None): return end(begin(out, *more, prepare=prepare), out)
 

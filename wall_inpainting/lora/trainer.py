@@ -8,6 +8,7 @@ __all__ = ['VALIDATION_LEVELS', 'begin_training', 'train_lora', 'TrainingSetting
 
 # %% ../../nbs/lora/trainer.ipynb #f17c2137
 import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
@@ -178,6 +179,11 @@ def train(self:LoraRun,
                 raise Stopped(f'stopped after step {self.step}; checkpoint_{self.step:06d} is written', signal)
 
 # %% ../../nbs/lora/trainer.ipynb #495c3e10
+def _announcement(bundle, settings):
+    "What is about to happen: at full size on a CPU a step takes a minute"
+    return (f"Models of {bundle.source.name} on {bundle.device} in {str(bundle.dtype).removeprefix('torch.')}: what training never changes is computed first, "
+            f'then come {settings.steps} steps. After the first of each there is an estimate.')
+
 def train_lora(
     data:str|Path|TrainingData, # folder with the split folders, or what `open_data` made of one
     bundle:Bundle,              # the models; its weights stay as they are
@@ -196,6 +202,7 @@ def train_lora(
             def begin(*about):
                 stack.enter_context(lock_folder(out, main))
                 begin_training(out, recipe, settings, per_step, *about, main)
+                if settings.progress and main: print(_announcement(bundle, settings), file=sys.stderr, flush=True)
             with accelerator.main_process_first():
                 if isinstance(data, TrainingData): begin(len(data.train), len(data.train.places), data.train.constants.parent.parent.name)
                 else: data = open_data(data, copy(bundle), recipe, settings, cache or out/'cache', begin, **options) # what only the copy has read is freed with it

@@ -404,7 +404,7 @@ def fast_dtype(
 ) -> torch.dtype:        # float16, bfloat16 or float32
     "The type of number that a repaint is computed in fastest"
     if device.type == 'cuda': return torch.float16
-    matrices = device.type == 'cpu' and torch.cpu.get_capabilities().get('amx_bf16') # without them bfloat16 is slower, up to six times
+    matrices = device.type == 'cpu' and torch.cpu.get_capabilities().get('amx_bf16') # without them bfloat16 is no faster than float32, or several times slower
     return torch.bfloat16 if matrices and resolution >= _LARGE else torch.float32
 
 # %% ../../nbs/models/bundles.ipynb #2de15ef4

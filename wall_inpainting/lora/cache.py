@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .. import __version__
-from ..models.bundles import Bundle
+from ..models.bundles import Bundle, encode_prompts
 from ..dataset import WallInpaintingDataset, collate_fn, read_sample
-from .encodings import encode_prompts, encode_references, encode_rows, make_target
+from .encodings import encode_references, encode_rows, make_target
 from ..pictures.photos import whole_file
 from ..training import TrainingRecipe
 from ..runs.command_lines import progress_bar

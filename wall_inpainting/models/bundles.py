@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BUNDLES', 'SCHEDULERS', 'Source', 'BundleSource', 'format_size', 'BundleError', 'BundleFile', 'find_file', 'Download',
            'plan_downloads', 'free_bytes', 'download', 'share_weights', 'Bundle', 'load_bundle', 'give_back_memory',
-           'fast_dtype', 'find_lora', 'write_hub_cache']
+           'fast_dtype', 'find_lora', 'encode_prompts', 'encode_images', 'write_hub_cache']
 
 # %% ../../nbs/models/bundles.ipynb #4f7b5c62
 import copy
@@ -470,6 +470,34 @@ def pipeline(self:Bundle,
         pipe.load_lora_weights(str(file), adapter_name='wall', use_safetensors=True)
         if not pipe.get_active_adapters(): raise ValueError('it has no weights for this UNet')
     return pipe
+
+# %% ../../nbs/models/bundles.ipynb #f188ede7
+@torch.no_grad()
+def encode_prompts(
+    parts,                   # Bundle or pipeline, with a tokenizer and a text encoder
+    prompts:Sequence[str],   # at least one
+    batch:int=64,            # prompts at once
+) -> torch.Tensor:                 # [P,77,C]
+    "Text embeddings"
+    if not prompts or isinstance(prompts, str): raise ValueError(f'prompts must be a list of at least one text, not {prompts!r}')
+    ids = parts.tokenizer(list(prompts), padding='max_length', truncation=True, return_tensors='pt').input_ids
+    return torch.cat([parts.text_encoder(part.to(parts.text_encoder.device))[0] for part in ids.split(batch)])
+
+# %% ../../nbs/models/bundles.ipynb #a90f8f21
+@torch.no_grad()
+def encode_images(
+    parts,                       # Bundle or pipeline, with a feature extractor and an image encoder
+    images:Sequence[Image.Image], # none: what an IP-Adapter gets without a reference
+    pooled:bool=False,           # one vector a picture, for the plain adapter, in place of the last layer but one, for the Plus adapter
+) -> torch.Tensor: # [B,257,C], pooled [B,C]; B = 1 without pictures
+    "Pictures as an IP-Adapter's projection takes them"
+    encoder = parts.image_encoder
+    side = encoder.config.image_size
+    pixels = parts.feature_extractor(list(images), return_tensors='pt').pixel_values if images else torch.zeros(1, 3, side, side)
+    pixels = pixels.to(encoder.device, encoder.dtype)
+    if not pooled: return encoder(pixels, output_hidden_states=True).hidden_states[-2]
+    embeds = encoder(pixels).image_embeds
+    return embeds if images else torch.zeros_like(embeds)
 
 # %% ../../nbs/models/bundles.ipynb #1d99f051
 @patch

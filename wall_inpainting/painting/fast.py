@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPILE', 'fuse_lora', 'guard_decoder', 'Computed', 'FastOptions', 'FastPipeline', 'compile_networks', 'optimize',
-           'encode_prompts', 'encode_references', 'encode_call', 'generate_together', 'FastPainter']
+           'encode_call', 'generate_together', 'FastPainter']
 
 # %% ../../nbs/painting/fast.ipynb #ff6de601
 import copy
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..models.architectures import quiet
 from ..inference import WallPainter
-from ..models.bundles import give_back_memory
+from ..models.bundles import encode_images, encode_prompts, give_back_memory
 from ..runs.command_lines import progress_bar
 
 # %% ../../nbs/painting/fast.ipynb #234bbfdc
@@ -141,41 +141,23 @@ def optimize(
     return fast
 
 # %% ../../nbs/painting/fast.ipynb #1736c62f
-def encode_prompts(
-    parts,               # Bundle or pipeline with a tokenizer and a text encoder
-    prompt:str,
-    negative_prompt:str, # for guidance
-    guided:bool=True,    # False: the negative prompt is not encoded
-) -> dict[str, Tensor|None]: # 'prompt_embeds' and 'negative_prompt_embeds' [1,77,C]
-    "Prompts as the arguments of a pipeline"
-    encoder = _Stock(None, parts.text_encoder, parts.tokenizer, *[None]*5, requires_safety_checker=False)
-    with torch.no_grad(): return dict(zip(('prompt_embeds', 'negative_prompt_embeds'), encoder.encode_prompt(prompt, parts.device, 1, guided, negative_prompt)))
+def _prompt_arguments(parts, prompt, negative_prompt, guided):
+    *negative, positive = encode_prompts(parts, [negative_prompt, prompt] if guided else [prompt], batch=1).split(1)
+    return dict(prompt_embeds=positive, negative_prompt_embeds=negative[0] if guided else None)
 
-def encode_references(
-    parts,                           # Bundle or pipeline with a feature extractor, an image encoder and an IP-Adapter
-    references:Sequence[Image.Image],
-    guided:bool=True,                # the encoding of an empty picture comes first
-    pooled:bool=False,               # one vector, of the plain adapter, in place of all of the last layer but one, of the Plus adapter
-) -> list[Tensor]: # for each reference [2,1,257,C], [2,1,C] if pooled; 1 in place of 2 without guidance
-    "References as `ip_adapter_image_embeds` of a pipeline, each for a list of one"
-    encoder = parts.image_encoder
-    def encode(pixels):
-        if pooled: return encoder(pixels).image_embeds
-        return encoder(pixels, output_hidden_states=True).hidden_states[-2]
-    pixels = parts.feature_extractor(list(references), return_tensors='pt').pixel_values.to(parts.device, encoder.dtype)
-    with torch.no_grad():
-        encoded = [encode(each[None]) for each in pixels]
-        nothing = ([torch.zeros_like(encoded[0]) if pooled else encode(torch.zeros_like(pixels[:1]))] if guided else [])
-    return [torch.stack([*nothing, each]) for each in encoded]
+def _reference_arguments(parts, references, guided=True, pooled=False): # for each reference; that of an empty picture comes first
+    nothing = [encode_images(parts, [], pooled)] if guided else []
+    return [dict(ip_adapter_image_embeds=[torch.stack([*nothing, encode_images(parts, [reference], pooled)])]) for reference in references]
 
 def encode_call(
     parts,     # Bundle or pipeline
     call:dict, # as of `pipeline_arguments`, with a Plus adapter's reference
-) -> dict:     # without prompts and reference
+) -> dict: # without prompts and reference: prompt_embeds and negative_prompt_embeds [1,77,C], ip_adapter_image_embeds [2,1,257,C]; 1 in place of 2 without guidance
     "A call that needs neither text encoder nor image encoder"
     call, guided = dict(call), call['guidance_scale'] > 1
     reference, prompts = call.pop('ip_adapter_image'), (call.pop('prompt'), call.pop('negative_prompt'))
-    return call | encode_prompts(parts, *prompts, guided) | dict(ip_adapter_image_embeds=encode_references(parts, [reference], guided))
+    embeds, = _reference_arguments(parts, [reference], guided)
+    return call | _prompt_arguments(parts, *prompts, guided) | embeds
 
 # %% ../../nbs/painting/fast.ipynb #be68d2a9
 _EACH = ('image', 'mask_image', 'control_image', 'ip_adapter_image', 'ip_adapter_image_embeds', 'generator')
@@ -221,15 +203,15 @@ class FastPainter(WallPainter):
     def _encode(self, settings, paints):
         guided, prompts = settings.guidance > 1, (settings.prompt, settings.negative_prompt)
         if (prompts, guided) not in self._prompts:
-            with self.bundle.borrow('text_encoder'): self._prompts[prompts, guided] = encode_prompts(self.bundle, *prompts, guided)
-        with self.bundle.borrow('image_encoder'): embeds = encode_references(self.bundle, [paint.reference for paint in paints], guided, self.bundle.ip_adapter == 'plain')
+            with self.bundle.borrow('text_encoder'): self._prompts[prompts, guided] = _prompt_arguments(self.bundle, *prompts, guided)
+        with self.bundle.borrow('image_encoder'): embeds = _reference_arguments(self.bundle, [paint.reference for paint in paints], guided, self.bundle.ip_adapter == 'plain')
         return dict(zip(paints, embeds), prompts=self._prompts[prompts, guided])
 
     def _calls(self, scene, starts, paints):
         calls = super()._calls(scene, starts, paints)
         for call, paint in zip(calls, paints):
             for name in ('prompt', 'negative_prompt', 'ip_adapter_image'): del call[name]
-            call.update(scene.encodings['prompts'], ip_adapter_image_embeds=[scene.encodings[paint]])
+            call.update(scene.encodings['prompts'] | scene.encodings[paint])
         return calls
 
     def _run(self, pipe, calls):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BUNDLES', 'SCHEDULERS', 'Source', 'BundleSource', 'format_size', 'BundleError', 'BundleFile', 'find_file', 'Download',
-           'plan_downloads', 'free_bytes', 'download', 'share_weights', 'Bundle', 'load_bundle', 'give_back_memory',
-           'fast_dtype', 'find_lora', 'encode_prompts', 'encode_images', 'write_hub_cache']
+           'plan_downloads', 'free_bytes', 'describe_downloads', 'download', 'share_weights', 'Bundle', 'load_bundle',
+           'give_back_memory', 'fast_dtype', 'find_lora', 'encode_prompts', 'encode_images', 'write_hub_cache']
 
 # %% ../../nbs/models/bundles.ipynb #4f7b5c62
 import copy
@@ -192,6 +192,17 @@ def free_bytes() -> int:
     cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
     return shutil.disk_usage(next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())).free
 
+def describe_downloads(
+    plan:Sequence[Download], # as of `plan_downloads`
+) -> list[str]: # a line for each repository, and one for all of it
+    "Say how much will be downloaded, and where to"
+    lines = []
+    for source in dict.fromkeys(file.source for file in plan):
+        sizes = [file.size for file in plan if file.source == source]
+        lines.append(f"{source.repo}: {len(sizes)} file{'s'*(len(sizes) > 1)}, {format_size(sum(sizes))}")
+    cache, total = huggingface_hub.constants.HF_HUB_CACHE, format_size(sum(file.size for file in plan))
+    return [*lines, f'{total} in all will be downloaded to {cache}, where {format_size(free_bytes())} are free; Ctrl-C stops it, and complete files stay']
+
 def download(
     plan:Sequence[Download], # as of `plan_downloads`
 ):
@@ -334,8 +345,7 @@ def complete(self:Bundle,
     if huggingface_hub.is_offline_mode(): raise _incomplete(self, files, 'HF_HUB_OFFLINE is set')
     try:
         plan = plan_downloads(lacking)
-        print(f"{self.source.name}: {format_size(sum(file.size for file in plan))} in {len(plan)} file{'s'*(len(plan) > 1)} will be downloaded to "
-              f'{huggingface_hub.constants.HF_HUB_CACHE}; Ctrl-C stops it, and complete files stay', file=sys.stderr)
+        print('\n'.join(describe_downloads(plan)), file=sys.stderr, flush=True)
         download(plan)
     except BundleError: raise
     except Exception as error: # of the network, the hub or the disk: in any case the files are missing

@@ -41,7 +41,9 @@ def old_light(
 # %% ../../nbs/light/network.ipynb #23166984
 _PIECE = 2**18 # multiplications: OpenBLAS, NumPy's matrix library, starts no threads for so few; its threads wait for each other, and a pass took 2 s where other programs were at work
 
-_POOL = ThreadPoolExecutor(min(8, os.cpu_count()), 'light') # products of NumPy do not block each other
+@cache
+def _pool(process): # its threads: a process that is forked off has none of them
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), 'light') # products of NumPy do not block each other
 
 def _convolve(x, kernel, bias, stride=1):
     "`x` [C,H,W], with zeros around it, under a `kernel` [k,k,O,C], k odd"
@@ -62,7 +64,7 @@ def _convolve(x, kernel, bias, stride=1):
         product = np.empty_like(total)
         for weights, places in others: total += np.matmul(weights, places[part], out=product)
         out[:, part] = total.transpose(1, 0, 2)
-    for _ in _POOL.map(add_up, range(0, n, some)): pass
+    for _ in _pool(os.getpid()).map(add_up, range(0, n, some)): pass
     return out.reshape(o, -1)[:, :h*row].reshape(o, h, row)[..., :w] + bias[:, None, None]
 
 def _sigmoid(x): return .5 + .5*np.tanh(.5*x) # can't overflow

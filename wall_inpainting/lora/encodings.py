@@ -30,7 +30,7 @@ def make_target(
     if target == 'recolored' and 'target_values' in sample: return sample['target_values']
     if target == 'photo' or COLOR_ORIGINS[sample['color_origin']] == 'wall': return sample['pixel_values']
     photo, = _pixels.postprocess(sample['pixel_values'][None])
-    return _pixels.preprocess(repaint_wall(photo, sample['mask'][0].numpy(), sample['dominant_color'].numpy()))[0]
+    return _pixels.preprocess(repaint_wall(photo, sample['mask'][0].numpy(), sample['dominant_color'].numpy(), edges='exact'))[0]
 
 # %% ../../nbs/lora/encodings.ipynb #e220d898
 @torch.no_grad()

@@ -100,8 +100,10 @@ def _look(border, part): # [n,33,4] of the 33 points around each pixel
                            for i in range(0, len(x), rows)])
 
 # %% ../../nbs/pictures/edges.ipynb #06e82a01
+_ALIKE = np.float32(.003) # squared distance at which noise and colour count alike: some five codes a channel in mid grey
+
 def _towards_wall(seen, other, step): # 1: the wall's colour, 0: the other one's
-    return ((seen-other)*step).sum(-1)/((step*step).sum(-1) + np.float32(.003)) # .003: colours closer than this can hardly be told apart
+    return ((seen-other)*step).sum(-1)/((step*step).sum(-1) + _ALIKE)
 
 def describe_border(
     border:Border,
@@ -112,7 +114,7 @@ def describe_border(
     step, own = wall-other, border.seen[border.y[part], border.x[part], :3]
     colors, mask = looks[..., :3], looks[..., 3]
     shares = np.clip(_towards_wall(colors, other[:, None], step[:, None]), -1, 2)
-    far = np.sqrt((step*step).sum(-1, keepdims=True) + np.float32(.003))
+    far = np.sqrt((step*step).sum(-1, keepdims=True) + _ALIKE)
     return np.concatenate([2*(colors-wall[:, None]).reshape(len(wall), -1), shares, mask, border.distance[part, None], 3*far, wall, 2*step,
                            2*(own-wall), np.clip(_towards_wall(own, other, step), -1, 2)[:, None]], 1, dtype=np.float32) # the factors bring all to about one size
 
@@ -126,10 +128,16 @@ def load_edge_net(
     layers = sorted(name.removesuffix('.weight') for name in weights if name.endswith('.weight'))
     return [(np.ascontiguousarray(weights[f'{name}.weight'].T), weights[f'{name}.bias']) for name in layers]
 
-def _share_of(values, layers):
+def _estimate(border, part, layers):
+    values = describe_border(border, part)
     *hidden, (weight, bias) = layers
     for w, b in hidden: values = np.maximum(values@w + b, 0)
     return 1/(1 + np.exp(-(values@weight + bias)[:, 0]))
+
+def _where_alike(share, border, mask): # the mask's own edge, one pixel soft on the outside, as far as the two colours are alike
+    step, own = _even(border.wall)-_even(border.other), np.maximum(mask, cv2.blur(mask, (3, 3)))[border.y, border.x]
+    apart = (step*step).sum(-1)
+    return own + (share-own)*apart/(apart + np.float32(1e-4)) # two codes a channel in mid grey
 
 # %% ../../nbs/pictures/edges.ipynb #20050ed3
 def edge_reach(
@@ -170,7 +178,7 @@ class Edge(NamedTuple):
 
 def _part(own, share, wall, other): # of an estimated share; it may be lighter or darker than the wall nearby, by half
     alone = np.clip((own - (1-share)*other)/np.maximum(share, .05), .5*wall, 1.5*wall)
-    return wall + share*(alone-wall)
+    return np.minimum(wall + share*(alone-wall), own/np.maximum(share, 1e-3)) # the wall's part can't be more than there is: else a colour would be left over that was never there
 
 def _is_grey(mask): # more than one grey pixel for four steps between wall and no wall
     wall = mask >= .5
@@ -224,10 +232,12 @@ def read_edge(
     if factor > 1: mask = cv2.resize(np.ascontiguousarray(mask[:height*factor, :width*factor]), (width, height), interpolation=cv2.INTER_AREA)
     if _is_grey(photo.mask): return _by_mask(photo, light, mask, factor)
     wall = mask >= .5
-    if wall.all() or not wall.any(): return None
+    inside = cv2.erode(wall.astype(np.uint8), np.ones((3, 3)))
+    if wall.all() or np.count_nonzero(inside) <= np.count_nonzero(wall)/2: return None # no border, or a wall of slivers, whose median would be that of mixed pixels
     border, layers = find_border(light, wall, min(REACH, edge_reach(photo.mask.shape)/factor)), load_edge_net()
     parts = [slice(start, start+8192) for start in range(0, len(border.y), 8192)] # 8,192 x 177 values are six megabytes
-    with ThreadPoolExecutor(2) as threads: share = np.concatenate(list(threads.map(lambda part: _share_of(describe_border(border, part), layers), parts)))
+    with ThreadPoolExecutor(2) as threads: share = np.concatenate(list(threads.map(lambda part: _estimate(border, part, layers), parts)))
+    share = _where_alike(share, border, wall.astype(np.float32))
     if factor > 1: return _carry_over(photo, border, share, factor)
     own, share = light[border.y, border.x], share[:, None]
     return Edge(border.y, border.x, share, _part(own, share, border.wall, border.other), border.wall, border.nearest, border.sure, 1)

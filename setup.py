@@ -32,7 +32,7 @@ setup(
     package_data={'wall_inpainting': ['data/**/*', '*.pyi', 'py.typed']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': extra('dev') + extra('rooms') + extra('studio'), 'rooms': extra('rooms'), 'studio': extra('studio'), 'browser': extra('browser')},
+    extras_require={'dev': extra('dev') + extra('rooms') + extra('studio'), 'rooms': extra('rooms'), 'masks': extra('masks'), 'studio': extra('studio'), 'browser': extra('browser')},
     entry_points={'console_scripts': cfg['console_scripts'].split()},
     zip_safe=False,
 )

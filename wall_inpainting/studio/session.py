@@ -18,7 +18,8 @@ from ..pictures.imagefolder import read_metadata
 from ..inference import Repaint, WallPainter
 from ..pictures.photos import PhotoError, check_output, read_mask, read_photo, write_image
 from ..validation.grid import create_segment_overlay
-from ..masks.outlines import brush_mask, edit_mask, refine_mask, segment_walls
+from ..masks.outlines import brush_mask, edit_mask, refine_mask
+from ..masks.hub import segment_walls
 
 # %% ../../nbs/studio/session.ipynb #5685660b
 def sample_photos() -> dict[str,tuple[Path, Path]]: # 'room 29, plain': (photo, mask)

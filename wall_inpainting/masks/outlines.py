@@ -107,11 +107,11 @@ def _learn(image, probability, reach, least):
 # %% ../../nbs/masks/outlines.ipynb #5c52c0b7
 _TILE = 512 # px
 
-def _enlarge(values, size, box, how=cv2.INTER_LINEAR):
+def _enlarge(values, size, box):
     "What a map at a small size is in a box of the photo of `size`"
     x, y = values.shape[1]/size[0], values.shape[0]/size[1]
     matrix = np.array([[x, 0, (box[0]+.5)*x - .5], [0, y, (box[1]+.5)*y - .5]])
-    return cv2.warpAffine(values, matrix, (box[2]-box[0], box[3]-box[1]), flags=how | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(values, matrix, (box[2]-box[0], box[3]-box[1]), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
 
 def _decide(image, coefficients, trust, own):
     "A mask [H,W] bool from what colour says and from `own`, the mask's own word in a box, above 0 for wall"
@@ -154,7 +154,7 @@ def refine_mask(
     return Image.fromarray(_decide(image, coefficients, trust, lambda box: np.where(np.asarray(mask.crop(box)), np.float32(_IN), np.float32(_OUT))).astype(np.uint8)*255)
 
 # %% ../../nbs/masks/outlines.ipynb #657286fa
-_SNAP_REACH, _SNAP_EXPLAINED, _OWN = 3, .5, .15 # px of the network's picture; R squared; how much its answer counts beside the colour's 0.5
+_SNAP_REACH, _SNAP_EXPLAINED, _OWN = 4, .5, .15 # px of the network's picture; R squared; how much its answer counts beside the colour's 0.5
 
 def snap_mask(
     image:Image.Image, # RGB photo
@@ -164,8 +164,8 @@ def snap_mask(
     small = np.asarray(probability, np.float32)
     if small.ndim != 2 or not small.size: raise ValueError(f'a probability is [h,w], not {list(small.shape)}')
     if not (small.min() >= 0 and small.max() <= 1): raise ValueError(f'probabilities lie in [0,1], not {small.min():.3g} to {small.max():.3g}') # NaN fails too
-    size = _copy_size(image.size)
-    copy = np.clip(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC), 0, 1)
+    size, small = _copy_size(image.size), cv2.GaussianBlur(small, (0, 0), .7) # or its pixels would show as steps
+    copy = cv2.resize(small, size)
     coefficients, trust = _learn(image, copy, max(3, _SNAP_REACH*max(size)/max(small.shape)), _SNAP_EXPLAINED)
-    def own(box): return _OWN*(2*_enlarge(small, image.size, box, cv2.INTER_CUBIC) - 1)
+    def own(box): return _OWN*(2*_enlarge(small, image.size, box) - 1)
     return Image.fromarray(_decide(image, coefficients, trust, own).astype(np.uint8)*255)

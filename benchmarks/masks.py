@@ -4,7 +4,7 @@ A folder holds photos and masks/ with one PNG of the same name for each, or NAME
 clicks in the middle of the largest mistake (`robot_click`), with the answer at the photo's full size, and the intersection
 over union is measured after each click. Methods: the network alone, enlarged; a random walker on colours alone, which walks
 easily between pixels of like chromaticity; the network's answer as what the walker expects before it walks; and what
-`find_wall` makes of the network's answer, if the package has it.
+`find_wall` makes of the network's answer.
 """
 import argparse
 import json
@@ -22,6 +22,7 @@ from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import splu
 from tqdm import tqdm
 
+from wall_inpainting.masks.find import WallFinder
 from wall_inpainting.masks.network import load_mask_net, robot_click
 from wall_inpainting.pictures.arrays import LIGHT_OF_CODE
 
@@ -86,6 +87,13 @@ class Colors:
     def __call__(self, clicks): return self.walk(None, 1e-6, clicks)
 
 
+class Found:
+    "`find_wall`, click after click"
+    def __init__(self, photo): self.finder = WallFinder(photo)
+
+    def __call__(self, clicks): return self.finder.find(*([click[:2] for click in clicks if click[2] is kind] for kind in (True, False)))
+
+
 def click_through(method: Callable, photo: Image.Image, truth: np.ndarray, n: int = max(CLICKS)) -> dict:
     "The intersection over union after 0 to n clicks, and seconds"
     start = time.perf_counter()
@@ -110,10 +118,7 @@ if __name__ == '__main__':
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
     net = load_mask_net(args.weights)
-    methods = {'network': partial(Network, net), 'walker': Colors, 'network and walker': partial(Walked, net)}
-    try: from wall_inpainting.masks.find import find_wall
-    except ImportError: pass
-    else: methods['find_wall'] = lambda photo: lambda clicks: find_wall(photo, clicks)
+    methods = {'network': partial(Network, net), 'walker': Colors, 'network and walker': partial(Walked, net), 'find_wall': Found}
     result = dict(machine=f'{platform.machine()}, Python {platform.python_version()}', folders={})
     for folder in args.folders:
         photos = read_folder(folder)

@@ -138,14 +138,13 @@ class WallFinder:
     def _ask(self, clicks, mask):
         "The network's answer [h,w]"
         if self._look is None: self._look = self._net.look(self.image)
-        before = self._answer if mask is None and self._clicks is not None and self._clicks == clicks[:len(self._clicks)] else None
-        if before is None or mask is not None: answer = self._net.find(self._look, clicks)
-        else: answer = before if self._clicks == clicks else self._net.find(self._look, clicks, before)
+        if mask is None and clicks == self._clicks: return self._answer
+        goes_on = mask is None and self._clicks is not None and set(self._clicks) < set(clicks)
+        before = self._answer if goes_on else self._net.find(self._look, clicks)
+        if mask is not None: before = np.asarray(mask.resize(before.shape[::-1], Image.Resampling.BOX), np.float32)/255 # as the answer before the clicks
+        answer = self._net.find(self._look, clicks, before) if goes_on or mask is not None or len(clicks) > 1 else before # several clicks at once: asked again with its answer
         if mask is None: self._clicks, self._answer = clicks, answer
-        else: # the mask as the answer before the clicks
-            start = np.asarray(mask.resize(answer.shape[::-1], Image.Resampling.BOX), np.float32)/255
-            answer = self._net.find(self._look, clicks, start)
-        return np.clip(answer, 0, 1)
+        return answer
 
     def find(self,
         clicks:Sequence[tuple[float, float]]=(), # (x, y) px on the wall
@@ -157,7 +156,7 @@ class WallFinder:
         given = _gather(self.image.size, clicks, avoid, strokes)
         mask = None if mask is None else check_mask(mask, self.image.size)
         if mask is not None and not given: raise ValueError('a mask needs clicks to be mended by; `refine_mask` moves its borders to the edges')
-        answer = self._ask(given, mask)
+        answer = np.clip(self._ask(given, mask), 0, 1)
         scale = answer.shape[1]/self.image.width, answer.shape[0]/self.image.height
         small = [(x*scale[0], y*scale[1], positive) for x,y,positive in given]
         if self._copy is None: self._copy = np.array(self.image.resize(answer.shape[::-1], Image.Resampling.BOX))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from fastcore.basics import patch
 from PIL import Image
 
 from .outlines import snap_mask
@@ -146,25 +147,27 @@ class WallFinder:
         if mask is None: self._clicks, self._answer = clicks, answer
         return answer
 
-    def find(self,
-        clicks:Sequence[tuple[float, float]]=(), # (x, y) px on the wall
-        avoid:Sequence[tuple[float, float]]=(), # (x, y) px on what is no wall
-        strokes:Sequence[tuple]=(), # (points, positive) each: a line of (x, y) px, and whether it is on the wall
-        mask=None, # anything `check_mask` reads, of the photo's size, 255 = wall: what the clicks mend; None: find all of the wall
-    ) -> Image.Image: # L, of the photo's size, 0 or 255 = wall
-        "The wall, with all clicks on it inside and all others outside"
-        given = _gather(self.image.size, clicks, avoid, strokes)
-        mask = None if mask is None else check_mask(mask, self.image.size)
-        if mask is not None and not given: raise ValueError('a mask needs clicks to be mended by; `refine_mask` moves its borders to the edges')
-        answer = np.clip(self._ask(given, mask), 0, 1)
-        scale = answer.shape[1]/self.image.width, answer.shape[0]/self.image.height
-        small = [(x*scale[0], y*scale[1], positive) for x,y,positive in given]
-        if self._copy is None: self._copy = np.array(self.image.resize(answer.shape[::-1], Image.Resampling.BOX))
-        found = np.asarray(snap_mask(self.image, _without_specks(_obey(answer, self._copy, small), small))) > 0
-        if mask is not None: found = _mend(np.asarray(mask) >= 128, found, given)
-        found = _stamp(found.copy(), given)
-        if not found.any(): raise PhotoError('no wall was found: click on it')
-        return Image.fromarray(found.astype(np.uint8)*255)
+# %% ../../nbs/masks/find.ipynb #721b2732
+@patch
+def find(self:WallFinder,
+    clicks:Sequence[tuple[float, float]]=(), # (x, y) px on the wall
+    avoid:Sequence[tuple[float, float]]=(), # (x, y) px on what is no wall
+    strokes:Sequence[tuple]=(), # (points, positive) each: a line of (x, y) px, and whether it is on the wall
+    mask=None, # anything `check_mask` reads, of the photo's size, 255 = wall: what the clicks mend; None: find all of the wall
+) -> Image.Image: # L, of the photo's size, 0 or 255 = wall
+    "The wall, with all clicks on it inside and all others outside"
+    given = _gather(self.image.size, clicks, avoid, strokes)
+    mask = None if mask is None else check_mask(mask, self.image.size)
+    if mask is not None and not given: raise ValueError('a mask needs clicks to be mended by; `refine_mask` moves its borders to the edges')
+    answer = np.clip(self._ask(given, mask), 0, 1)
+    scale = answer.shape[1]/self.image.width, answer.shape[0]/self.image.height
+    small = [(x*scale[0], y*scale[1], positive) for x,y,positive in given]
+    if self._copy is None: self._copy = np.array(self.image.resize(answer.shape[::-1], Image.Resampling.BOX))
+    found = np.asarray(snap_mask(self.image, _without_specks(_obey(answer, self._copy, small), small))) > 0
+    if mask is not None: found = _mend(np.asarray(mask) >= 128, found, given)
+    found = _stamp(found.copy(), given)
+    if not found.any(): raise PhotoError('no wall was found: click on it')
+    return Image.fromarray(found.astype(np.uint8)*255)
 
 # %% ../../nbs/masks/find.ipynb #abd25aeb
 def find_wall(

@@ -116,6 +116,7 @@ class SamNet:
         best = answer.iou_scores[0, 0].argmax()
         return answer.pred_masks[0, 0, best].float().sigmoid().cpu().numpy()
 
+# %% ../../nbs/masks/hub.ipynb #316ef865
 @cache
 def load_sam(
     model:str=SAM, # hub id or folder

@@ -17,6 +17,7 @@ from PIL import Image, ImageColor
 from .light.formula import bounce_light, draw_light, noise_gain, read_lines, roll_off, sample_wall, scene_light
 from .pictures.arrays import (CODE_OF_LIGHT, LIGHT_OF_CODE, MaskedPhoto, as_mask, linear_to_srgb, mask_photo,
                                              srgb_to_linear, wall_median)
+from .pictures.edges import Edge, check_edges, read_edge, soften_edge
 
 # %% ../nbs/00_color_reference.ipynb #61f8139d
 def parse_color(
@@ -162,7 +163,8 @@ def recolor_photo(
     photo:MaskedPhoto, # of `mask_photo`
     target:np.ndarray, # [3] float32 linear light, of `paint_target`
     shading:np.ndarray|None=None, # as for `recolor`
-) -> Image.Image: # RGB, same size; where the mask is 0, byte for byte the photo
+    edge:Edge|None=None, # of `read_edge`, for soft edges; None: exact ones
+) -> Image.Image: # RGB, same size
     "`recolor` for a photo that is checked already."
     x,y,width,height = cv2.boundingRect((photo.mask > 0).astype(np.uint8))
     crop = slice(y, y + height),slice(x, x + width)
@@ -173,7 +175,7 @@ def recolor_photo(
     painted = photo.rgb.copy()
     cut = photo._replace(rgb=np.ascontiguousarray(photo.rgb[crop]), mask=np.ascontiguousarray(photo.mask[crop]))
     painted[crop] = _paint(cut, target, shading)
-    return Image.fromarray(painted)
+    return Image.fromarray(soften_edge(photo, painted, edge))
 
 def recolor(
     image:Image.Image, # RGB photo
@@ -181,7 +183,9 @@ def recolor(
     color, # the paint, anything `parse_color` reads
     light:str='reference', # 'reference': the wall's median becomes `color`; 'scene': `color` is the paint, the room's light tints it
     shading:np.ndarray|None=None, # [H,W,3] float32 linear light over the wall's median, 0 or more: used as it is, in place of the formula's own
-) -> Image.Image: # RGB, same size; where the mask is 0, byte for byte the photo
+    edges:str='soft', # 'soft': mixed pixels along the mask's border, up to `edge_reach` px on both sides, change as far as they are wall; 'exact': by the mask alone
+) -> Image.Image: # RGB, same size; beyond the reach, or with 'exact' where the mask is 0, byte for byte the photo
     "Repaint the wall under the mask in its own light and shadow."
+    check_edges(edges)
     photo = mask_photo(image, mask)
-    return recolor_photo(photo, paint_target(photo, color, light), shading)
+    return recolor_photo(photo, paint_target(photo, color, light), shading, read_edge(photo) if edges == 'soft' else None)

@@ -24,6 +24,7 @@ from PIL import Image
 from .color_reference import color_to_hex
 from .pictures.compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
 from .pictures.arrays import MaskedPhoto, srgb_to_linear, wall_median
+from .pictures.edges import Edge, read_edge
 from .pictures.photos import check_mask, check_size
 from .models.settings import FAITHFUL, SPEC, Paint, InferenceSettings, draw_seed, mix_paint, pipeline_arguments, shared_control
 from .light.formula import WallLines, read_lines
@@ -57,6 +58,11 @@ class Scene:
     def lines(self) -> WallLines:
         "The formula's light, which the colours of a palette share"
         return read_lines(self.photo)
+
+    @cached_property
+    def edge(self) -> Edge|None:
+        "The mixed pixels along the mask's border, for soft edges"
+        return read_edge(self.photo) if self.settings.edges == 'soft' else None
 
 # %% ../nbs/04_inference.ipynb #0c2f9cf8
 @patch
@@ -98,15 +104,17 @@ def _recolorer(name, scene):
     [h,w] in [0,1], or None without a frame or by the formula, which does not tell."""
     from wall_inpainting.color_reference import paint_target, recolor_photo
     photo,light = scene.photo,scene.settings.light
-    if name == 'recolor': return lambda color: (recolor_photo(photo, paint_target(photo, color, light)), None)
+    beside = ThreadPoolExecutor(1) # what all colours share is computed once, and beside the network
+    border = beside.submit(lambda: scene.edge)
+    if name == 'recolor': return lambda color: (recolor_photo(photo, paint_target(photo, color, light), edge=border.result()), None)
     from wall_inpainting.light.network import light_shading, load_light_net
-    reading = ThreadPoolExecutor(1).submit(lambda: scene.lines) # once, and beside the network
+    reading = beside.submit(lambda: scene.lines)
     load_light_net() # now, and not in several threads at once
     def relight(color):
         target = paint_target(photo, color, light)
         shading,pattern = light_shading(photo, target, lines=reading.result)
         covered = scene.frame and np.asarray(scene.frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
-        return recolor_photo(photo, target, shading),covered
+        return recolor_photo(photo, target, shading, border.result()),covered
     return relight
 
 def _threads(image):

@@ -18,6 +18,7 @@ from PIL import Image
 
 from .color_reference import extract_dominant_color, parse_color
 from .pictures.arrays import as_mask, linear_to_srgb, srgb_to_linear
+from .pictures.edges import edge_reach
 
 # %% ../nbs/03_validation_metrics.ipynb #c9ee599b
 def _to_array(values, shape, low, high):
@@ -300,10 +301,12 @@ def outside_change(
     source:Image.Image, # RGB, the photo
     output:Image.Image, # RGB, same size, repainted
     mask, # anything `as_mask` reads, of that size; 1 = wall
+    reach:float|None=None, # px that are left out around the mask; None: as far as soft edges reach; 0: none
 ) -> dict[str,float|None]: # outside_max: 0..255; outside_psnr: decibels, None where identical
-    "What a repaint changed outside its mask."
+    "What a repaint changed outside its mask and the mask's border."
     if output.size != source.size: raise ValueError(f'the output is {output.width} x {output.height} px, the source {source.width} x {source.height}')
-    outside = as_mask(mask, source.size) == 0
+    painted = as_mask(mask, source.size) > 0
+    outside = cv2.distanceTransform((~painted).astype(np.uint8), cv2.DIST_L2, 5) - .5 > (edge_reach(source.size) if reach is None else reach) # of the photo's border nothing is known
     change = cv2.absdiff(np.asarray(source), np.asarray(output))[outside].astype(np.float32)
     if not len(change): return dict(outside_max=None, outside_psnr=None)
     error = float(np.mean(change**2))
@@ -326,7 +329,7 @@ METRICS = { # name: (value of a perfect repaint, or None where larger is better;
     'shading_corr':           (1, "correlation with the photo's light and shadow"),
     'texture_ratio':          (1, "amount of fine texture relative to the photo's"),
     'pattern_left':           (0, 'share of the old wallpaper that still shows; undefined on plain walls'),
-    'outside_max':            (0, 'largest change outside the mask, in steps of 255'),
+    'outside_max':            (0, 'largest change outside the mask and its border, in steps of 255'),
     'outside_psnr':           (None, 'decibels of that change; undefined where there is none')}
 
 # %% ../nbs/03_validation_metrics.ipynb #9621b6a9

@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from ..color_reference import paint_target, recolor_photo
 from .formula import WallLines, bounce_light, draw_light, noise_gain, read_lines, sample_wall
 from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, mask_photo
+from ..pictures.edges import check_edges, read_edge
 
 # %% ../../nbs/light/network.ipynb #f0689064
 DARK = np.float32(.001) # linear light, three codes above black: below, there is nothing to divide
@@ -366,8 +367,10 @@ def repaint_wall(
     color, # the paint, anything `parse_color` reads
     light:str='reference', # 'reference': the wall's median becomes `color`; 'scene': `color` is the paint, the room's light tints it
     net:LightNet|None=None, # None: the one that ships
-) -> Image.Image: # RGB, same size; where the mask is 0, byte for byte the photo
+    edges:str='soft', # 'soft' or 'exact', as for `recolor`
+) -> Image.Image: # RGB, same size; beyond `edge_reach` from the mask byte for byte the photo, with 'exact' outside it
     "Repaint the wall under the mask in the light that the network sees."
+    check_edges(edges)
     photo = mask_photo(image, mask)
     target = paint_target(photo, color, light)
-    return recolor_photo(photo, target, light_shading(photo, target, net)[0])
+    return recolor_photo(photo, target, light_shading(photo, target, net)[0], read_edge(photo) if edges == 'soft' else None)

@@ -16,15 +16,16 @@ import numpy as np
 from PIL import Image
 
 from ..color_reference import create_solid_color_reference, extract_dominant_color, parse_color
+from ..pictures.edges import EDGES
 
 # %% ../../nbs/models/settings.ipynb #492c9c7b
 NEGATIVE_PROMPT = 'blurry, low quality, distorted, artifacts, text, watermark, furniture, pictures'
 SPACINGS = 'leading', 'linspace', 'trailing' # of a scheduler's timesteps, as diffusers calls them
-_CHOICES = dict(spacing=SPACINGS, frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=('reference', 'scene'), base=('light', 'recolor'), material=('covered', 'everywhere'))
+_CHOICES = dict(spacing=SPACINGS, frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=('reference', 'scene'), edges=EDGES, base=('light', 'recolor'), material=('covered', 'everywhere'))
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    "A recipe; `light` counts for all engines, the rest for diffusion"
+    "A recipe; `light` and `edges` count for all engines, the rest for diffusion"
     name: str
     frame: str = 'wall'           # 'wall': the mask's surroundings in their proportions; 'photo': all of it, squashed to a square
     start: str = 'recolored'      # what noise is added to: the 'recolored' wall, or the 'photo' with its old wall
@@ -39,6 +40,7 @@ class InferenceSettings:
     scheduler: str | None = None  # 'dpm' or 'ddim'; None: the bundle's own kind
     spacing: str = SPACINGS[0]    # of the timesteps, one of SPACINGS; 'leading' is what stock diffusers does with the published scheduler
     light: str = 'reference'      # 'reference': the wall's median is the colour; 'scene': the room's light tints the paint
+    edges: str = EDGES[0]         # 'soft': mixed pixels along the mask's border change as far as they are wall; 'exact': by the mask alone
     base: str = 'light'           # what recolours the wall: the 'light' network, or the formula, 'recolor'
     material: str = 'covered'     # where the model's material goes: 'covered', where a pattern hid the wall's own; 'everywhere'
     context: float = .25          # around the wall, of its longer side

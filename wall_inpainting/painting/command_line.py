@@ -21,6 +21,7 @@ from PIL import Image
 from ..color_reference import color_to_hex
 from ..pictures.arrays import sample_rooms, srgb_to_linear
 from ..pictures.compositing import side_by_side
+from ..pictures.edges import EDGES
 from ..inference import ENGINES, WallPainter, no_garbage_collection
 from ..masks.find import find_wall, parse_clicks
 from ..pictures.photos import check_output, convert_profile, output_notes, read_mask, read_photo, write_image
@@ -134,7 +135,7 @@ def _write(repaints, photo, paths, overwrite):
     space = " (in the photo's colour space)" if photo.icc else ''
     for path,repaint in zip(paths, repaints):
         write_image(repaint.image, path, photo, overwrite)
-        _say(f'{path}: {photo.image.width} x {photo.image.height} px, {repaint.engine}, wall {color_to_hex(repaint.median)}, '
+        _say(f'{path}: {photo.image.width} x {photo.image.height} px, {repaint.engine}, {repaint.settings.edges} edges, wall {color_to_hex(repaint.median)}, '
              f'ΔE00 {repaint.delta_e:.2f} from the {repaint.paint.used} {color_to_hex(repaint.paint.color)}{space}, '
              f'{uneven_share(repaint.image, repaint.mask):.0%} of the wall farther than ΔE00 10 from smooth light, {sum(repaint.timings.values()):.1f} s')
     if len(paths) > len(repaints):
@@ -145,6 +146,7 @@ def _write(repaints, photo, paths, overwrite):
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
 _ENGINE = Param('default: diffusion with a bundle, else light', str, choices=list(ENGINES))
 _SETTINGS = Param('recipe for diffusion', str, choices=list(INFERENCE_SETTINGS))
+_EDGES = Param("soft: pixels that are partly wall change as far as they are; exact: nothing outside the mask changes", str, choices=list(EDGES))
 _LIGHT = Param("reference: the wall looks like the colour; scene: the room's light tints it", str, choices=['reference', 'scene'])
 
 def _make_painter(bundle, engine, lora, device):
@@ -169,19 +171,20 @@ def wall_repaint(
     color:str=None, # paint: '#7a9e7e', 'rgb(122, 158, 126)', a CSS name or 'xkcd:sage'
     palette:str=None, # several paints, separated by commas
     reference:str=None, # picture of a paint or a texture, in place of a colour
-    out:str='wall_repaint.png', # file to write: .png, .tif and .webp keep every pixel outside the wall, .jpg does not
+    out:str='wall_repaint.png', # file to write: .png, .tif and .webp keep every pixel away from the wall, .jpg does not
     bundle:str=None, # models for diffusion: 'tiny', which comes with the package, 'sd15' or a folder
     lora:str=None, # LoRA weights: a .safetensors file or its folder
     engine:_ENGINE=None,
     settings:_SETTINGS='faithful',
     light:_LIGHT='reference',
+    edges:_EDGES=EDGES[0],
     steps:int=None, # of denoising, at strength 1; default: the recipe's
     seed:int=SEED, # of all randomness
     device:str=None, # 'cpu' or 'cuda'; default: cuda where there is one
     compare:bool=False, # also write before, mask and after side by side
     overwrite:bool=False, # replace files that exist
 ):
-    "Repaint a wall in a photograph: the colour you name, the room's own light, nothing touched outside the mask."
+    "Repaint a wall in a photograph: the colour you name, the room's own light, nothing touched beyond the mask's border."
     # all that can be wrong with names, colours and files comes before any long work
     engine = engine or ('diffusion' if bundle else 'light')
     if settings == 'spec' and engine != 'diffusion': raise ValueError('--settings spec needs --engine diffusion')
@@ -190,7 +193,7 @@ def wall_repaint(
     colors,texture = _read_paints(scene, photo is None, color, palette, reference)
     paths = [check_output(path, overwrite, scene) for path in output_paths(out, colors if palette else (), compare)]
     if any(clicks): wall = find_wall(scene.image, *clicks, mask=wall)
-    recipe = replace(INFERENCE_SETTINGS[settings], light=light, **({} if steps is None else dict(steps=steps)))
+    recipe = replace(INFERENCE_SETTINGS[settings], light=light, edges=edges, **({} if steps is None else dict(steps=steps)))
     painter,generator = _make_painter(bundle, engine, lora, device),np.random.default_rng(seed)
     if engine == 'diffusion': _announce(painter.bundle, recipe, len(colors))
     for note in (*scene.notes, *mask_doubts(scene.image, wall), *output_notes(paths[0], scene)): _say(note)

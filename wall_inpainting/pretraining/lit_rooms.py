@@ -91,6 +91,8 @@ def stand_in_room(
     g, room = np.random.default_rng([seed, number, 2]), empty_room(np.random.default_rng([seed, number, 0, 0]))
     u, v, wall = locate_walls(room, size)
     mask = (v > 0) & (v < room.height)
+    height = locate_walls(room, (4*size[0], 4*size[1]))[1]
+    share = cv2.resize(((height > 0) & (height < room.height)).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     lamp = .3 + np.exp(-((u-g.choice(u[mask]))/2)**2 - ((v-g.uniform(1, room.height))/1.2)**2)[..., None]*[1, .9, .7]
     grain = np.exp(.08*g.standard_normal((*mask.shape, 3)))
     orders = np.stack([np.where(mask[..., None], 0, .35)*grain, *(lamp*mask[..., None]*.5*.3**n*grain for n in range(ORDERS-1))]).astype(np.float32)
@@ -100,7 +102,7 @@ def stand_in_room(
     albedos = np.stack([coat[rows, columns]*mask[..., None] for coat in coats]).astype(np.float32)
     pictures = np.stack([orders[0] + albedo*orders[1]/.7 for albedo in albedos]).astype(np.float32)
     depth = np.broadcast_to(np.linspace(2, 4, size[0], dtype=np.float32), mask.shape) # metres
-    return Render(orders, pictures, albedos, mask, depth, np.zeros(mask.shape, np.float32), notes | dict(seed=seed, index=number, attempt=0, split='train'))
+    return Render(orders, pictures, albedos, mask, depth, np.zeros(mask.shape, np.float32), notes | dict(seed=seed, index=number, attempt=0, split='train'), share)
 
 # %% ../../nbs/pretraining/lit_rooms.ipynb #c9aa2bb7
 def _mix(paint, other, share): return np.exp(np.log(paint)*(1-share) + np.log(other)*share) # 0: `paint`, 1: `other`

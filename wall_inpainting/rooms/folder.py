@@ -81,17 +81,18 @@ def _png(image):
 def _hex(values): return '#' + ''.join(f'{round(255*v):02x}' for v in values)
 
 def write_room(
-    folder:str|Path, # of the split; images/, masks/ and depth/ in it are made
+    folder:str|Path, # of the split; images/, masks/, shares/ and depth/ in it are made
     number:int, # of the room
     settings:RoomSettings,
 ) -> list[dict]: # three rows of metadata
     "Render a room and write its pictures, mask and depth."
     folder, render, name = Path(folder), render_numbered(number, settings, three_coats), f'{number:05d}'
-    for part in ('images', 'masks', 'depth'): (folder/part).mkdir(parents=True, exist_ok=True)
+    for part in ('images', 'masks', 'shares', 'depth'): (folder/part).mkdir(parents=True, exist_ok=True)
     gain, paints, kind, plain = choose_gain(render), render.notes['paints'], render.notes['kind'], 'textured' if render.notes['relief'] else 'plain'
     pictures = {letter: develop(render.coats[0] if paint is None else render.painted(paint), gain) for letter, paint in zip('abc', paints)}
     for letter, picture in pictures.items(): _replacing(folder/'images'/f'{name}_{letter}.png', _png(picture))
     _replacing(folder/'masks'/f'{name}.png', _png(Image.fromarray(render.mask.astype(np.uint8)*255)))
+    _replacing(folder/'shares'/f'{name}.png', _png(Image.fromarray((255*render.share).round().astype(np.uint8))))
     _replacing(folder/'depth'/f'{name}.png', _png(Image.fromarray((1000*render.depth).round().clip(0, 65535).astype(np.uint16))))
     rows = []
     for source, target in ('ab', 'bc', 'ca' if paints[0] else 'cb'):
@@ -141,7 +142,7 @@ def save_render(
     def half(values): return np.minimum(values, 6e4).astype(np.float16) # 65,504 is the largest
     notes = json.dumps(render.notes | {'gain': np.broadcast_to(gain, 3).tolist()}).encode()
     arrays = dict(orders=half(render.orders*gain), coats=half(render.coats*gain), albedo=half(render.albedos), depth=half(render.depth),
-                  mask=render.mask.astype(np.uint8), lamp=(255*render.lamps.clip(0, 1)).astype(np.uint8), meta=np.frombuffer(notes, np.uint8))
+                  mask=render.mask.astype(np.uint8), **({} if render.share is None else dict(share=(255*render.share).round().astype(np.uint8))), lamp=(255*render.lamps.clip(0, 1)).astype(np.uint8), meta=np.frombuffer(notes, np.uint8))
     _replacing(Path(path), lambda file: np.savez(file, **arrays))
 
 # %% ../../nbs/rooms/folder.ipynb #3ad831ff
@@ -150,10 +151,12 @@ def load_render(
 ) -> Render: # its light as it was saved, times `notes['gain']`
     "Read the light of a room."
     try:
-        with np.load(path) as file: arrays = {key: file[key] for key in ('orders', 'coats', 'albedo', 'depth', 'mask', 'lamp', 'meta')}
+        with np.load(path) as file:
+            arrays = {key: file[key] for key in ('orders', 'coats', 'albedo', 'depth', 'mask', 'lamp', 'meta')}
+            share = file['share'].astype(np.float32)/255 if 'share' in file else None
     except (KeyError, ValueError, EOFError) as error: raise ValueError(f'{path} was not written by save_render: {error}') from None
     orders, coats, albedos, depth = (arrays[key].astype(np.float32) for key in ('orders', 'coats', 'albedo', 'depth'))
-    return Render(orders, coats, albedos, arrays['mask'].astype(bool), depth, arrays['lamp'].astype(np.float32)/255, json.loads(bytes(arrays['meta'])))
+    return Render(orders, coats, albedos, arrays['mask'].astype(bool), depth, arrays['lamp'].astype(np.float32)/255, json.loads(bytes(arrays['meta'])), share)
 
 # %% ../../nbs/rooms/folder.ipynb #64dd5079
 def two_coats(

@@ -9,6 +9,8 @@ _HOMES = {'color_reference': 'apply_color_jitter color_to_hex create_solid_color
           'inference': 'FAITHFUL InferenceSettings Repaint SPEC WallPainter',
           'light.network': 'estimate_light repaint_wall',
           'lora.trainer': 'TrainingSettings train_lora',
+          'masks.find': 'WallFinder find_wall',
+          'masks.outlines': 'refine_mask',
           'models.bundles': 'Bundle load_bundle',
           'painting.fast': 'FastPainter',
           'pictures.arrays': 'sample_rooms',

@@ -23,6 +23,7 @@ from ..pictures.arrays import sample_rooms, srgb_to_linear
 from ..pictures.compositing import side_by_side
 from ..pictures.edges import EDGES
 from ..inference import ENGINES, WallPainter, no_garbage_collection
+from ..masks.find import find_wall, parse_clicks
 from ..pictures.photos import check_output, convert_profile, output_notes, read_mask, read_photo, write_image
 from ..models.settings import INFERENCE_SETTINGS, SEED
 from ..runs.command_lines import command
@@ -102,15 +103,16 @@ def mask_doubts(
     return 'What the mask leaves out looks more like a wall than what it covers: are black and white exchanged?',
 
 # %% ../../nbs/painting/command_line.ipynb #c5372f97
-def _read_scene(photo, mask):
-    "The photo and its mask, or the bundled sample"
+def _read_scene(photo, mask, clicked=False):
+    "The photo and its mask, or the bundled sample; no mask where clicks will find it"
     if photo is None:
         if mask: raise ValueError(f'--mask {mask}: the photo that it belongs to is missing')
         row = json.loads((sample_rooms()/'metadata.jsonl').read_text(encoding='utf-8').splitlines()[0])
-        photo,mask = sample_rooms()/row['file_name'],sample_rooms()/row['mask_file_name']
-    if mask is None: raise ValueError(f'--mask is missing: a picture of the size of {photo}, white where the wall is')
+        photo,mask = sample_rooms()/row['file_name'],None if clicked else sample_rooms()/row['mask_file_name']
+    if mask is None and not clicked:
+        raise ValueError(f"--mask is missing: a picture of the size of {photo}, white where the wall is. Or let --click 'x,y', a place on the wall, find it; wall_mask writes such a mask")
     photo = read_photo(photo)
-    return photo,read_mask(mask, photo)
+    return photo,mask and read_mask(mask, photo)
 
 def _read_paints(photo, sample, color, palette, reference):
     "The colours to paint in and the reference, one of them, in the photo's colour space"
@@ -164,6 +166,8 @@ def _announce(bundle, recipe, count):
 def wall_repaint(
     photo:_PHOTO=None,
     mask:str=None, # its wall mask: a picture of the same size, white = wall
+    click:str='', # places on the wall in px, 'x,y x,y': find the wall from them, or mend the mask
+    not_wall:str='', # places beside the wall in px, 'x,y x,y'; --not is enough
     color:str=None, # paint: '#7a9e7e', 'rgb(122, 158, 126)', a CSS name or 'xkcd:sage'
     palette:str=None, # several paints, separated by commas
     reference:str=None, # picture of a paint or a texture, in place of a colour
@@ -184,9 +188,11 @@ def wall_repaint(
     # all that can be wrong with names, colours and files comes before any long work
     engine = engine or ('diffusion' if bundle else 'light')
     if settings == 'spec' and engine != 'diffusion': raise ValueError('--settings spec needs --engine diffusion')
-    scene,wall = _read_scene(photo, mask)
+    clicks = parse_clicks(click),parse_clicks(not_wall)
+    scene,wall = _read_scene(photo, mask, any(clicks))
     colors,texture = _read_paints(scene, photo is None, color, palette, reference)
     paths = [check_output(path, overwrite, scene) for path in output_paths(out, colors if palette else (), compare)]
+    if any(clicks): wall = find_wall(scene.image, *clicks, mask=wall)
     recipe = replace(INFERENCE_SETTINGS[settings], light=light, edges=edges, **({} if steps is None else dict(steps=steps)))
     painter,generator = _make_painter(bundle, engine, lora, device),np.random.default_rng(seed)
     if engine == 'diffusion': _announce(painter.bundle, recipe, len(colors))

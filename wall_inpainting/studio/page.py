@@ -25,7 +25,7 @@ from ..inference import ENGINES
 from ..models.settings import INFERENCE_SETTINGS
 from ..painting.command_line import split_colors
 from ..runs.command_lines import command
-from .outlines import brush_mask
+from ..masks.outlines import brush_mask
 from .session import RepaintSession, before_after, draw_selection, sample_photos
 from .widgets import Explorer, picture_bytes, watch_mouse
 

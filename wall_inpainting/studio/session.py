@@ -18,7 +18,9 @@ from ..pictures.imagefolder import read_metadata
 from ..inference import Repaint, WallPainter
 from ..pictures.photos import PhotoError, check_output, read_mask, read_photo, write_image
 from ..validation.grid import create_segment_overlay
-from .outlines import brush_mask, edit_mask, refine_mask, segment_walls
+from ..masks.find import WallFinder
+from ..masks.hub import segment_walls
+from ..masks.outlines import brush_mask, edit_mask, refine_mask
 
 # %% ../../nbs/studio/session.ipynb #5685660b
 def sample_photos() -> dict[str,tuple[Path, Path]]: # 'room 29, plain': (photo, mask)
@@ -67,7 +69,7 @@ class RepaintSession:
     def __init__(self,
         bundle=None, # Bundle, or a name or folder for `load_bundle`; None: no diffusion
     ):
-        self.bundle, self.photo, self.corners, self.repaints, self._masks, self._painters = bundle, None, [], [], [], {}
+        self.bundle, self.photo, self.corners, self.repaints, self._masks, self._painters, self._finder = bundle, None, [], [], [], {}, None
 
     @property
     def image(self) -> Image.Image: # RGB
@@ -78,9 +80,10 @@ class RepaintSession:
     @property
     def mask(self) -> Image.Image|None: # L, 255 = wall; None: none yet
         "The wall so far"
-        return self._masks[-1] if self._masks else None
+        return self._masks[-1][0] if self._masks else None
 
-    def _set_mask(self, mask): self._masks.append(mask); self.corners, self.repaints = [], []
+    def _set_mask(self, mask, *found): # with what `point` found it from
+        self._masks.append((mask, *found)); self.corners, self.repaints = [], []
 
     def open(self,
         path, # photo file
@@ -89,8 +92,8 @@ class RepaintSession:
     ):
         "Begin with a photo"
         photo = read_photo(path)
-        masks = [read_mask(mask, photo)] if mask and with_mask else []
-        self.photo, self._masks, self.corners, self.repaints = photo, masks, [], []
+        masks = [(read_mask(mask, photo),)] if mask and with_mask else []
+        self.photo, self._masks, self.corners, self.repaints, self._finder = photo, masks, [], [], None
 
     def click(self,
         x:float, # px in the photo, to the right
@@ -121,6 +124,19 @@ def brush(self:RepaintSession,
 ):
     "Paint a stroke of wall, or take one away"
     self._set_mask(brush_mask(self.mask, points, width, self.image.size, action))
+
+@patch
+def point(self:RepaintSession,
+    x:float, # px in the photo, to the right
+    y:float, # px, down
+    wall:bool=True, # False: what is there is no wall
+):
+    "Say of one place what it is: find the wall from it, or mend the wall so far"
+    if self._finder is None: self._finder = WallFinder(self.image)
+    start, places = self._masks[-1][1:] if self._masks and len(self._masks[-1]) > 1 else (self.mask, ())
+    places = (*places, (x, y, wall))
+    clicks, avoid = ([(x, y) for x,y,kind in places if kind is positive] for positive in (True, False))
+    self._set_mask(self._finder.find(clicks, avoid, mask=start), start, places)
 
 @patch
 def segment(self:RepaintSession, **kwargs): # of `segment_walls`

@@ -137,7 +137,7 @@ def _estimate(border, part, layers):
 def _where_alike(share, border, mask): # the mask's own edge, one pixel soft on the outside, as far as the two colours are alike
     step, own = _even(border.wall)-_even(border.other), np.maximum(mask, cv2.blur(mask, (3, 3)))[border.y, border.x]
     apart = (step*step).sum(-1)
-    return own + (share-own)*apart/(apart + np.float32(1e-4)) # two codes a channel in mid grey
+    return own + (share-own)*apart/(apart + np.float32(4e-4)) # three codes a channel in mid grey; with less, JPEG's blocks show in a border between two whites
 
 # %% ../../nbs/pictures/edges.ipynb #20050ed3
 def edge_reach(

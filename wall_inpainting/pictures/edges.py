@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from safetensors.numpy import load_file
 
-from .arrays import CODE_OF_LIGHT, LIGHT_OF_CODE, MaskedPhoto
+from .arrays import CODE_OF_LIGHT, LIGHT_OF_CODE, LUMINANCE, MaskedPhoto
 
 # %% ../../nbs/pictures/edges.ipynb #42840d2b
 REACH = 3 # px, on a picture of a megapixel: masks that were drawn by hand or found by a network are off by one to three there
@@ -252,7 +252,8 @@ def soften_edge(
     if painted.shape != photo.rgb.shape or painted.dtype != np.uint8: raise ValueError(f'the repainted photo must be uint8 {list(photo.rgb.shape)} like the photo, not {painted.dtype} {list(painted.shape)}')
     if edge is None: return painted
     new = _mean_of(_smaller(painted, edge.factor), edge.sure).reshape(-1, 3)[edge.nearest]
-    light = LIGHT_OF_CODE[photo.rgb[edge.y, edge.x]] + edge.share*edge.part*(new/np.maximum(edge.wall, 1e-4) - 1)
+    shade = edge.part@LUMINANCE/np.maximum(edge.wall@LUMINANCE, 1e-4) # of brightness alone: under a lamp's yellow a wall has no blue to tell it from
+    light = LIGHT_OF_CODE[photo.rgb[edge.y, edge.x]] + edge.share*(new*shade[:, None] - edge.part)
     soft = painted.copy()
     soft[edge.y, edge.x] = CODE_OF_LIGHT[(np.clip(light, 0, 1)*65535 + .5).astype(np.uint16)]
     return soft

@@ -275,6 +275,7 @@ def read_mask_file(
     def whole(name, weight): return weight.float()*saved[f'{name}.step'].float() if weight.dtype == torch.int8 else weight.float()
     return json.loads(notes['config']), {name: whole(name, weight) for name, weight in saved.items() if not name.endswith('.step')}
 
+# %% ../../nbs/masks/network.ipynb #7238a4b7
 @cache
 def load_mask_net(
     path:str|None=None, # .safetensors of `wall_mask_net`; None: the one that ships with the package

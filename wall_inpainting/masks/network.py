@@ -98,6 +98,7 @@ def click_distances(
     away = torch.hypot(x-clicks[..., 0, None, None]*sides[1], y[:, None]-clicks[..., 1, None, None]*sides[0])
     return away.masked_fill((clicks[..., 2] == 0)[..., None, None], 9.)
 
+# %% ../../nbs/masks/network.ipynb #8af574a5
 def _alike(clicks, marks): # cosine between each click's marks and each pixel's [B,N,h,w]
     at = F.grid_sample(marks, clicks[:, :, None, :2]*2-1, align_corners=False)[..., 0]
     return torch.einsum('ben,behw->bnhw', F.normalize(at, dim=1), marks)
@@ -136,6 +137,7 @@ class Residual(nn.Module):
 
     def forward(self, x): return x + self.change(x)
 
+# %% ../../nbs/masks/network.ipynb #b7975ee9
 class TorchMaskNet(nn.Module):
     "The network as it is trained."
     def __init__(self,

@@ -7,9 +7,10 @@ __all__ = ['STAGES', 'LEVELS', 'NEAR', 'KNOWN', 'TRUST', 'DOUBT', 'CERTAIN', 'SP
            'click_distances', 'click_maps', 'Residual', 'TorchMaskNet', 'join_pixels', 'random_walk', 'Look', 'MaskNet',
            'read_mask_file', 'load_mask_net', 'robot_click']
 
-# %% ../../nbs/masks/network.ipynb #59991082
+# %% ../../nbs/masks/network.ipynb #a151aee4
 import json
 from collections.abc import Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +23,6 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from scipy.sparse import coo_array, csr_array, diags_array
-from scipy.sparse.linalg import cg
 from torch import Tensor, nn
 
 from ..pictures.arrays import LIGHT_OF_CODE
@@ -98,6 +98,7 @@ def click_distances(
     away = torch.hypot(x-clicks[..., 0, None, None]*sides[1], y[:, None]-clicks[..., 1, None, None]*sides[0])
     return away.masked_fill((clicks[..., 2] == 0)[..., None, None], 9.)
 
+# %% ../../nbs/masks/network.ipynb #8af574a5
 def _alike(clicks, marks): # cosine between each click's marks and each pixel's [B,N,h,w]
     at = F.grid_sample(marks, clicks[:, :, None, :2]*2-1, align_corners=False)[..., 0]
     return torch.einsum('ben,behw->bnhw', F.normalize(at, dim=1), marks)
@@ -136,6 +137,7 @@ class Residual(nn.Module):
 
     def forward(self, x): return x + self.change(x)
 
+# %% ../../nbs/masks/network.ipynb #b7975ee9
 class TorchMaskNet(nn.Module):
     "The network as it is trained."
     def __init__(self,
@@ -199,6 +201,18 @@ def join_pixels(
     joints = coo_array((np.r_[joint, joint], (np.r_[a, b], np.r_[b, a])), (index.size, index.size)).tocsr()
     return (diags_array(joints.sum(0)) - joints).tocsr()
 
+def _solve(matrix, b, x): # conjugate gradients; SciPy's use the threads of BLAS, which on a busy machine wait for each other far longer than they compute
+    inverse, rest = 1/matrix.diagonal(), b - matrix @ x
+    way = ahead = inverse*rest
+    for _ in range(200):
+        if (rest*rest).sum() <= 1e-6*(b*b).sum(): break # then a pixel in 5,000 is on another side than in the exact solution
+        push, before = matrix @ way, (rest*ahead).sum()
+        length = before/(way*push).sum()
+        x, rest = x + length*way, rest - length*push
+        ahead = inverse*rest
+        way = ahead + (rest*ahead).sum()/before*way
+    return x
+
 def random_walk(
     joints:csr_array, # of `join_pixels`
     expected:np.ndarray, # [h,w] float32 in [0,1], of the network
@@ -212,7 +226,7 @@ def random_walk(
         spot = cv2.circle(np.zeros(expected.shape, np.uint8), (int(x), int(y)), SPOT, 1, -1) > 0
         trust[spot], aim[spot] = CERTAIN, float(positive)
     matrix = (joints + diags_array(trust.ravel())).tocsr()
-    walked, _ = cg(matrix, (trust*aim).ravel(), aim.ravel(), rtol=1e-3, maxiter=200, M=diags_array(1/matrix.diagonal())) # 1e-3: a pixel in 5,000 differs from the exact solution
+    walked = _solve(matrix, (trust*aim).ravel(), aim.ravel())
     return walked.reshape(expected.shape).clip(0, 1).astype(np.float32)
 
 # %% ../../nbs/masks/network.ipynb #db0f2607
@@ -232,6 +246,13 @@ def _as_clicks(clicks, size): # [1,N,3]
         rows.append(((x+.5)/size[0], (y+.5)/size[1], 1. if positive else -1.))
     return torch.tensor([rows or [(0., 0., 0.)]])
 
+@contextmanager
+def _one_thread(): # enough for so small a network; several wait for each other on a busy machine
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(threads)
+
 class MaskNet:
     "A network that finds walls."
     def __init__(self,
@@ -239,6 +260,7 @@ class MaskNet:
         side:int=448, # px, about, of the photo's longer side as the network sees it
     ): self.net, self.side = net.eval(), side
 
+    @_one_thread()
     @torch.inference_mode()
     def look(self,
         image:Image.Image, # RGB photo
@@ -249,6 +271,7 @@ class MaskNet:
         levels, marks = self.net.look(torch.from_numpy(np.array(small)).permute(2, 0, 1)[None]/255)
         return Look(image.size, levels, marks, join_pixels(np.asarray(small.reduce(2))))
 
+    @_one_thread()
     @torch.inference_mode()
     def find(self,
         look:Look,
@@ -275,6 +298,7 @@ def read_mask_file(
     def whole(name, weight): return weight.float()*saved[f'{name}.step'].float() if weight.dtype == torch.int8 else weight.float()
     return json.loads(notes['config']), {name: whole(name, weight) for name, weight in saved.items() if not name.endswith('.step')}
 
+# %% ../../nbs/masks/network.ipynb #7238a4b7
 @cache
 def load_mask_net(
     path:str|None=None, # .safetensors of `wall_mask_net`; None: the one that ships with the package

@@ -14,7 +14,7 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
-from .outlines import snap_mask
+from .outlines import refine_mask
 from ..pictures.photos import PhotoError, check_mask, check_size
 
 # The networks are imported when a photo is looked at: torch takes seconds.
@@ -148,6 +148,11 @@ class WallFinder:
         return answer
 
 # %% ../../nbs/masks/find.ipynb #721b2732
+def _at_full_size(image, probability): # [H,W] bool, with the photo's borders
+    found = cv2.resize(probability.astype(np.float32), image.size) > .5
+    if found.all() or not found.any(): return found
+    return np.asarray(refine_mask(image, Image.fromarray(found.astype(np.uint8)*255))) > 0
+
 @patch
 def find(self:WallFinder,
     clicks:Sequence[tuple[float, float]]=(), # (x, y) px on the wall
@@ -163,7 +168,7 @@ def find(self:WallFinder,
     scale = answer.shape[1]/self.image.width, answer.shape[0]/self.image.height
     small = [(x*scale[0], y*scale[1], positive) for x,y,positive in given]
     if self._copy is None: self._copy = np.array(self.image.resize(answer.shape[::-1], Image.Resampling.BOX))
-    found = np.asarray(snap_mask(self.image, _without_specks(_obey(answer, self._copy, small), small))) > 0
+    found = _at_full_size(self.image, _without_specks(_obey(answer, self._copy, small), small))
     if mask is not None: found = _mend(np.asarray(mask) >= 128, found, given)
     found = _stamp(found.copy(), given)
     if not found.any(): raise PhotoError('no wall was found: click on it')

@@ -74,6 +74,7 @@ def find_border(
     light:np.ndarray, # [h,w,3] float32 linear light
     mask:np.ndarray, # [h,w] bool; True = wall; some of it is, some is not
     reach:float=REACH, # px: how far from the border a pixel is still looked at
+    within:np.ndarray|None=None, # [h,w] bool: only there a pixel can be sure to be wall; None: everywhere
 ) -> Border:
     "Look at both sides of a mask's border."
     if light.shape != (*mask.shape, 3): raise ValueError(f'the picture must be as large as the mask, {list(mask.shape)}, not {list(light.shape)}')
@@ -81,6 +82,7 @@ def find_border(
     distance = border_distance(mask)
     y, x = np.nonzero(np.abs(distance) <= reach)
     sides = _sure(distance, -1), _sure(distance, 1)
+    if within is not None: sides[0][:] = sides[0] & within if (sides[0] & within).any() else within
     with ThreadPoolExecutor(2) as threads:
         means = threads.map(lambda sure: _mean_of(light, sure), sides)
         nearest = list(threads.map(lambda sure: _nearest(sure, y, x), sides))
@@ -222,6 +224,23 @@ def _carry_over(photo, border, share, factor): # to the pixels of the photo that
     return Edge(y, x, share, _part(own, share, wall, other), wall, index[y//factor, x//factor], border.sure, factor)
 
 # %% ../../nbs/pictures/edges.ipynb #6977a41b
+_TOO_SMALL = .65 # share of the pixels just outside that are mostly wall: with true masks of traced rooms up to .52, with those that are a pixel too small .78 and more
+
+def _look_once(light, wall, reach, within=None):
+    border, layers = find_border(light, wall, reach, within), load_edge_net()
+    parts = [slice(start, start+8192) for start in range(0, len(border.y), 8192)] # 8,192 x 177 values are six megabytes
+    with ThreadPoolExecutor(2) as threads: share = np.concatenate(list(threads.map(lambda part: _estimate(border, part, layers), parts)))
+    return border, _where_alike(share, border, wall.astype(np.float32))
+
+def _shares(light, wall, reach): # the border's pixels and their shares
+    border, share = _look_once(light, wall, reach)
+    outside, found = (border.distance > 0) & (border.distance < 1), wall.copy()
+    found[border.y, border.x] = share > .5
+    if (share[outside] > .5).mean() < _TOO_SMALL or found.all(): return border, share
+    border, share = _look_once(light, found, reach+1, wall) # again, from the border that was found; painted is what the mask covers
+    near = np.abs(border_distance(wall)[border.y, border.x]) <= reach
+    return border._replace(**{name: getattr(border, name)[near] for name in ('y', 'x', 'distance', 'outward', 'wall', 'other', 'nearest')}), share[near]
+
 def read_edge(
     photo:MaskedPhoto, # of `mask_photo`
 ) -> Edge|None: # None for a mask without a border
@@ -234,10 +253,7 @@ def read_edge(
     wall = mask >= .5
     inside = cv2.erode(wall.astype(np.uint8), np.ones((3, 3)))
     if wall.all() or np.count_nonzero(inside) <= np.count_nonzero(wall)/2: return None # no border, or a wall of slivers, whose median would be that of mixed pixels
-    border, layers = find_border(light, wall, min(REACH, edge_reach(photo.mask.shape)/factor)), load_edge_net()
-    parts = [slice(start, start+8192) for start in range(0, len(border.y), 8192)] # 8,192 x 177 values are six megabytes
-    with ThreadPoolExecutor(2) as threads: share = np.concatenate(list(threads.map(lambda part: _estimate(border, part, layers), parts)))
-    share = _where_alike(share, border, wall.astype(np.float32))
+    border, share = _shares(light, wall, min(REACH, edge_reach(photo.mask.shape)/factor))
     if factor > 1: return _carry_over(photo, border, share, factor)
     own, share = light[border.y, border.x], share[:, None]
     return Edge(border.y, border.x, share, _part(own, share, border.wall, border.other), border.wall, border.nearest, border.sure, 1)

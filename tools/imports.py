@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent/'wall_inpainting'
-FLOORS = [['pictures.arrays'], ['light.formula', 'pictures.edges'], ['color_reference'], ['pictures'], ['runs'], ['light', 'models'], ['masks'], ['dataset'], ['training'],
+FLOORS = [['pictures.arrays'], ['light.formula', 'light.layers', 'pictures.edges'], ['light.room'], ['color_reference'], ['pictures'], ['runs'], ['light', 'models'], ['masks'], ['dataset'], ['training'],
           ['validation_metrics'], ['inference'], ['lora', 'validation', 'painting'], ['masks.command_line'], ['gap'], ['gap_analysis'], ['gap.command_line'], ['studio'],
           ['rooms'], ['pretraining']]
 MAKERS = ['rooms', 'pretraining']  # of data and weights

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
@@ -21,13 +21,14 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
-from .color_reference import color_to_hex
+from .color_reference import LIGHTS, choose_light, color_to_hex, paint_target, recolor_photo
 from .pictures.compositing import Frame, add_material, cover_material, frame_photo, frame_wall, material_change, side_by_side
-from .pictures.arrays import MaskedPhoto, srgb_to_linear, wall_median
+from .pictures.arrays import MaskedPhoto, linear_to_srgb, srgb_to_linear, wall_median
 from .pictures.edges import Edge, read_edge
 from .pictures.photos import check_mask, check_size
 from .models.settings import FAITHFUL, SPEC, Paint, InferenceSettings, draw_seed, mix_paint, pipeline_arguments, shared_control
 from .light.formula import WallLines, read_lines
+from .light.room import RoomLight
 from .runs.command_lines import progress_bar
 from .validation_metrics import delta_e_2000, linear_to_lab
 
@@ -47,12 +48,16 @@ class Scene:
     depth: Image.Image | None = None # L, white = near, at the size at which it was estimated
     encodings: dict = field(default_factory=dict) # of prompts and references, where a painter makes them before it reads the networks
     timings: dict = field(default_factory=dict)   # seconds by stage
+    room: RoomLight | None = None # the light that paints are looked at in; None: 'exact'
 
     @cached_property
     def photo(self) -> MaskedPhoto:
         "Photo and mask as arrays; `check_mask` has checked them already"
         rgb,mask = np.asarray(self.image),np.asarray(self.mask, np.float32)/255
         return MaskedPhoto(rgb, mask, wall_median(rgb, mask))
+
+    def target(self, color): # [3] uint8 -> [3] float32 linear light that the wall's median is to send into the camera
+        return paint_target(self.photo, color, self.room)
 
     @cached_property
     def lines(self) -> WallLines:
@@ -102,16 +107,15 @@ ENGINES = ('light', 'recolor', 'diffusion')
 def _recolorer(name, scene):
     """A function of a colour. It returns the recoloured photo, and where in the frame a pattern hid the wall's material:
     [h,w] in [0,1], or None without a frame or by the formula, which does not tell."""
-    from wall_inpainting.color_reference import paint_target, recolor_photo
-    photo,light = scene.photo,scene.settings.light
+    photo = scene.photo
     beside = ThreadPoolExecutor(1) # what all colours share is computed once, and beside the network
     border = beside.submit(lambda: scene.edge)
-    if name == 'recolor': return lambda color: (recolor_photo(photo, paint_target(photo, color, light), edge=border.result()), None)
+    if name == 'recolor': return lambda color: (recolor_photo(photo, scene.target(color), edge=border.result()), None)
     from wall_inpainting.light.network import light_shading, load_light_net
     reading = beside.submit(lambda: scene.lines)
     load_light_net() # now, and not in several threads at once
     def relight(color):
-        target = paint_target(photo, color, light)
+        target = scene.target(color)
         shading,pattern = light_shading(photo, target, lines=reading.result)
         covered = scene.frame and np.asarray(scene.frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
         return recolor_photo(photo, target, shading, border.result()),covered
@@ -175,13 +179,15 @@ class WallPainter:
 
 # %% ../nbs/04_inference.ipynb #8ec5d1dc
 @patch
-def _set_scene(self:WallPainter, image, mask, settings, seed, paints=()):
+def _set_scene(self:WallPainter, image, mask, settings, seed, paints=(), was=None, white=None):
     "Check the input and compute what does not depend on the colour"
     if not isinstance(image, Image.Image) or image.mode != 'RGB': raise ValueError(f'the photo must be an RGB picture, not {image!r:.60}; `read_photo` makes one of any file')
     check_size(image.size)
     image.load() # a file that is not decoded yet can't be read by several threads
     if self.engine != 'diffusion' and settings.finish == 'picture': raise ValueError(f"settings {settings.name!r} keep the model's picture, and need engine 'diffusion' with a bundle")
+    if was is not None or white is not None: settings = replace(settings, light=LIGHTS[1])
     scene = Scene(image, check_mask(mask, image.size), settings, seed)
+    scene.room = choose_light(scene.photo, settings.light, was, white)
     if self.engine != 'diffusion': return scene
     resolution = self.bundle.resolution
     scene.frame = frame_photo(image.size, resolution) if settings.frame == 'photo' else frame_wall(scene.photo.mask, resolution, settings.context)
@@ -216,8 +222,10 @@ def _paint(self:WallPainter, scene, paints):
         with _timed(timings, 'compositing'): images = _each(scene.image, partial(_finish, scene), images, pictures, paints, covers)
     depth = scene.depth and scene.depth.resize(scene.image.size, Image.Resampling.BILINEAR)
     each = {stage: seconds/len(paints) for stage,seconds in timings.items()}
-    return [Repaint(image, scene.image, scene.mask, paint, settings, self.engine, scene.seed, depth, each if n else scene.timings | each)
+    return [Repaint(image, scene.image, scene.mask, paint, settings, self.engine, scene.seed, depth, each if n else scene.timings | each, scene.room, _look(scene, paint))
             for n,(image,paint) in enumerate(zip(images, paints))]
+
+def _look(scene, paint): return (255*linear_to_srgb(scene.target(paint.color))).round().clip(0, 255).astype(np.uint8)
 
 def _finish(scene, recolored, generated, paint, covered):
     "What the photo gets of the model's picture"
@@ -231,7 +239,7 @@ def _finish(scene, recolored, generated, paint, covered):
     change = material_change(generated, start, wall, settings.low_band, settings.feather, paint.texture)
     if settings.material == 'covered' and covered is not None and paint.texture is None: # elsewhere the wall has its own
         change = cover_material(change, start, wall, covered, settings.low_band)
-    return add_material(recolored, scene.photo.mask, frame, change, paint.color if settings.light == 'reference' else None)
+    return add_material(recolored, scene.photo.mask, frame, change, _look(scene, paint))
 
 # %% ../nbs/04_inference.ipynb #4d71d6f5
 @dataclass(frozen=True, eq=False, repr=False)
@@ -246,6 +254,11 @@ class Repaint:
     seed: int                   # of all randomness
     depth: Image.Image | None = None # L, same size as the photo, white = near; None: the engine needs none
     timings: dict[str, float] = field(default_factory=dict) # seconds by stage; what a palette shares counts for its first colour
+    room: RoomLight | None = None # the light that the paint is looked at in; None: the wall's median is the paint's colour
+    look: np.ndarray | None = None # [3] uint8 sRGB: what the wall's median was to be; None: the paint's colour
+
+    def __post_init__(self):
+        if self.look is None: object.__setattr__(self, 'look', self.paint.color)
 
     def __repr__(self):
         return f'Repaint({self.image.width} x {self.image.height} px, {self.engine}, {self.paint.used} {color_to_hex(self.paint.color)}, seed {self.seed})'
@@ -258,8 +271,8 @@ class Repaint:
 # %% ../nbs/04_inference.ipynb #82d1fcfc
 @patch(as_prop=True)
 def delta_e(self:Repaint) -> float: # CIEDE2000
-    "How far the wall's median is from the paint's colour"
-    return float(delta_e_2000(*(linear_to_lab(srgb_to_linear(color/255)) for color in (self.median, self.paint.color))))
+    "How far the wall's median is from the look that was asked for: the paint's colour, or what the paint looks like in the room"
+    return float(delta_e_2000(*(linear_to_lab(srgb_to_linear(color/255)) for color in (self.median, self.look))))
 
 # %% ../nbs/04_inference.ipynb #ccab36d8
 @patch
@@ -282,11 +295,13 @@ def __call__(self:WallPainter,
     reference:Image.Image|None=None, # RGB, a swatch or a texture, in place of a colour
     settings:InferenceSettings=FAITHFUL, # recipe
     generator=None, # np.random.Generator or torch.Generator; None: seed 42
+    was=None, # the paint on the wall now, anything `parse_color` reads, or a list; implies light 'room'
+    white:tuple[float,float]|None=None, # (x, y) px: something white in the photo; implies light 'room'
 ) -> Repaint:
     "Repaint the wall of a photo."
     seed = draw_seed(generator)
     paint = mix_paint(color, reference, settings, self.engine, seed) # a wrong colour is found before the depth map is made
-    return self._paint(self._set_scene(image, mask, settings, seed, [paint]), [paint])[0]
+    return self._paint(self._set_scene(image, mask, settings, seed, [paint], was, white), [paint])[0]
 
 # %% ../nbs/04_inference.ipynb #d9d412e0
 @patch
@@ -296,12 +311,14 @@ def palette(self:WallPainter,
     colors:Sequence, # of anything `parse_color` reads, in the photo's colour space
     settings:InferenceSettings=FAITHFUL, # recipe
     generator=None, # np.random.Generator or torch.Generator; None: seed 42. All colours start from the same noise
+    was=None, # as for a single repaint
+    white:tuple[float,float]|None=None,
 ) -> list[Repaint]: # one for each colour, in their order
     "Repaint the wall of a photo in many colours."
     if isinstance(colors, str) or not len(colors): raise ValueError(f'colors must be a list of at least one, not {colors!r}')
     seed = draw_seed(generator)
     paints = [mix_paint(color, None, settings, self.engine, seed) for color in colors]
-    scene = self._set_scene(image, mask, settings, seed, paints)
+    scene = self._set_scene(image, mask, settings, seed, paints, was, white)
     repaints = []
     with progress_bar(total=len(paints), desc='colours', disable=not self.progress) as bar:
         while len(repaints) < len(paints):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['channel_trust', 'sample_wall', 'WallLines', 'read_lines', 'draw_light', 'wall_shading', 'bounce_light', 'roll_off',
-           'noise_gain', 'blackbody', 'scene_light']
+           'noise_gain', 'blackbody']
 
 # %% ../../nbs/light/formula.ipynb #489b3cf6
 from typing import NamedTuple
@@ -284,23 +284,3 @@ def blackbody(
     xyz = np.stack([x/y, np.ones_like(x), (1 - x - y)/y], -1)
     to_rgb = np.array([[3.2406, -1.5372, -.4986], [-.9689, 1.8758, .0415], [.0557, -.2040, 1.0570]]) # IEC 61966-2-1
     return np.maximum(xyz@to_rgb.T, 0)
-
-# %% ../../nbs/light/formula.ipynb #c8dd24d7
-def scene_light(
-    photo:MaskedPhoto, # of `mask_photo`
-) -> np.ndarray: # [3] linear light that a perfectly white wall would show; its luminance is in [0.2,1]
-    "The colour and level of the room's light, as told by what is not wall."
-    step = int((photo.mask.size/200_000)**.5) | 1
-    rgb,mask = photo.rgb[::step, ::step],photo.mask[::step, ::step]
-    usable = (rgb.max(-1) < 248) & (rgb.max(-1) > 25)
-    seen = usable & (mask == 0)
-    if seen.sum() < 100: seen = usable if usable.sum() >= 100 else mask >= 0 # hardly anything but wall: then the wall is used
-    light = LIGHT_OF_CODE[rgb[seen]].astype(float)
-    grey = np.maximum((light**6).mean(0)**(1/6), 1e-4)
-    locus = blackbody(1e6/np.linspace(1e6/2000, 1e6/12000, 100))/blackbody(6500) # white balance makes daylight white
-    locus /= (locus@LUMINANCE)[:, None]
-    ratios = lambda c: np.log(np.maximum(c[..., [0, 2]], 1e-3)/c[..., [1]])
-    color = locus[((ratios(locus) - ratios(grey))**2).sum(-1).argmin()]
-    wall = LIGHT_OF_CODE[rgb[mask >= .5]] if (mask >= .5).any() else light
-    level = max(np.percentile(light@LUMINANCE, 97), np.median(wall, 0)@LUMINANCE)/.85
-    return color*np.clip(level, .2, 1)

@@ -9,7 +9,6 @@ __all__ = ['DARK', 'AREA', 'FINE', 'old_light', 'wall_blur', 'LightNet', 'read_l
 
 # %% ../../nbs/light/network.ipynb #49a9bc84
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -23,8 +22,9 @@ from fastcore.basics import patch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from ..color_reference import paint_target, recolor_photo
+from ..color_reference import choose_light, paint_target, recolor_photo
 from .formula import WallLines, bounce_light, draw_light, noise_gain, read_lines, sample_wall
+from .layers import activate, convolve, sigmoid
 from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, mask_photo
 from ..pictures.edges import check_edges, read_edge
 
@@ -38,47 +38,6 @@ def old_light(
 ) -> np.ndarray: # [...,3] float32, log light over the median
     "The old wall's brightness taken for its light, as the new paint would change it."
     return np.log(bounce_light((linear+DARK)/(median+DARK), np.asarray(ratio, np.float32))).astype(np.float32)
-
-# %% ../../nbs/light/network.ipynb #23166984
-_PIECE = 2**18 # multiplications: OpenBLAS, NumPy's matrix library, starts no threads for so few; its threads wait for each other, and a pass took 2 s where other programs were at work
-
-@cache
-def _pool(process): # its threads: a process that is forked off has none of them
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), 'light') # products of NumPy do not block each other
-
-def _convolve(x, kernel, bias, stride=1):
-    "`x` [C,H,W], with zeros around it, under a `kernel` [k,k,O,C], k odd"
-    k, (c, height, width), o = len(kernel), x.shape, len(bias)
-    h, w, more = -(-height//stride), -(-width//stride), (k-1)//stride
-    row = w+more # with the zeros beside it
-    piece = min(h*row, max(1, _PIECE//(o*c)))
-    n = -(-h*row//piece)
-    wide = np.zeros((c, (h+more+2+piece//row)*stride, row*stride), np.float32)
-    wide[:, k//2:k//2+height, k//2:k//2+width] = x
-    flat = wide.reshape(c, -1, stride, row, stride).transpose(2, 4, 0, 1, 3).reshape(stride, stride, c, -1)
-    shifted = [flat[i % stride, j % stride, :, i//stride*row+j//stride:][:, :n*piece].reshape(c, n, piece).transpose(1, 0, 2) for i, j in np.ndindex(k, k)]
-    first, *others = zip(kernel.reshape(-1, o, c), shifted)
-    out, some = np.empty((o, n, piece), np.float32), max(1, _PIECE//(4*o*piece))
-    def add_up(at): # sums so small that they stay in the processor's cache
-        part = slice(at, at+some)
-        total = first[0] @ first[1][part]
-        product = np.empty_like(total)
-        for weights, places in others: total += np.matmul(weights, places[part], out=product)
-        out[:, part] = total.transpose(1, 0, 2)
-    for _ in _pool(os.getpid()).map(add_up, range(0, n, some)): pass
-    return out.reshape(o, -1)[:, :h*row].reshape(o, h, row)[..., :w] + bias[:, None, None]
-
-def _sigmoid(x): return .5 + .5*np.tanh(.5*x) # can't overflow
-
-def _activate(x, scale, shift):
-    "`x` [C,H,W] normalized in 8 groups of channels, scaled and shifted, through a SiLU"
-    measured = np.array([cv2.meanStdDev(group) for group in x.reshape(8, 1, -1)]).reshape(8, 2)
-    mean, deviation = measured.repeat(len(x)//8, 0).T[..., None, None]
-    scale = scale[:, None, None]/np.sqrt(deviation**2 + 1e-5)
-    x = x*scale.astype(np.float32)
-    x += (shift[:, None, None] - mean*scale).astype(np.float32)
-    x *= _sigmoid(x)
-    return x
 
 # %% ../../nbs/light/network.ipynb #47fa4476
 def wall_blur(
@@ -101,13 +60,13 @@ class LightNet:
         self.config = config
         self.weights = {name: np.ascontiguousarray(weight.transpose(2, 3, 0, 1)) if weight.ndim == 4 else weight for name, weight in weights.items()}
 
-    def _convolve(self, x, name, stride=1): return _convolve(x, self.weights[f'{name}.weight'], self.weights[f'{name}.bias'], stride)
+    def _convolve(self, x, name, stride=1): return convolve(x, self.weights[f'{name}.weight'], self.weights[f'{name}.bias'], stride)
 
     def _change(self, x, name): # two convolutions beside a skip
         skip = self._convolve(x, f'{name}.skip') if f'{name}.skip.weight' in self.weights else x
         for norm, convolution in ((0, 2), (3, 5)):
             scale, shift = (self.weights[f'{name}.change.{norm}.{kind}'] for kind in ('weight', 'bias'))
-            x = self._convolve(_activate(x, scale, shift), f'{name}.change.{convolution}')
+            x = self._convolve(activate(x, scale, shift), f'{name}.change.{convolution}')
         return skip + x
 
     def _features(self, x):
@@ -120,7 +79,7 @@ class LightNet:
             x, (h, w) = self._convolve(x, f'grow.{i}'), skips[i].shape[1:]
             x = x[:, np.arange(h)[:, None]*x.shape[1]//h, np.arange(w)*x.shape[2]//w] # each pixel's nearest
             x = self._change(np.concatenate([x, skips[i]]), f'up.{i}')
-        x = self._convolve(x*_sigmoid(x), 'head')
+        x = self._convolve(x*sigmoid(x), 'head')
         c, h, w = x.shape
         return x.reshape(c//4, 2, 2, h, w).transpose(3, 1, 4, 2, 0).reshape(2*h, 2*w, c//4) # channels become pixels
 
@@ -140,7 +99,7 @@ def __call__(self:LightNet,
     def pool(x): return cv2.resize(x, (w//4, h//4), interpolation=cv2.INTER_AREA)
     region = 6*np.atleast_3d(pool(x[..., 6:]*on))/(pool(wall)+1e-3)[..., None] # a region is plain, not a pixel; 6: learns faster
     plain, *shares = np.moveaxis(np.atleast_3d(cv2.resize(region, (w, h), interpolation=cv2.INTER_LINEAR)), -1, 0)
-    estimate, trust = x[..., 3:6], _sigmoid(plain)[..., None]
+    estimate, trust = x[..., 3:6], sigmoid(plain)[..., None]
     if shares:
         shares = np.exp(2*(np.stack(shares)-np.max(shares, 0)))
         estimate = estimate + sum((share/shares.sum(0))[..., None]*wall_blur(old, wall, side) for share, side in zip(shares, self.config['blurs']))
@@ -214,7 +173,7 @@ def predict_light(
     old = old_light(small.linear, np.median(small.linear[wall], 0), ratio)
     change = np.log(ratio).clip(-3, 3).astype(np.float32)
     light, plain = (net or load_light_net())(small.image/np.float32(255), wall.astype(np.float32), old, change)
-    return light, (1-_sigmoid(plain))*wall
+    return light, (1-sigmoid(plain))*wall
 
 # %% ../../nbs/light/network.ipynb #a9479a19
 def _mean(a, cover, sigma):
@@ -365,12 +324,14 @@ def repaint_wall(
     image:Image.Image, # RGB photo
     mask, # anything `as_mask` reads; 1 = repaint
     color, # the paint, anything `parse_color` reads
-    light:str='reference', # 'reference': the wall's median becomes `color`; 'scene': `color` is the paint, the room's light tints it
+    light:str='exact', # 'exact': the wall's median becomes `color`; 'room': `color` is a paint in the room's light
     net:LightNet|None=None, # None: the one that ships
     edges:str='soft', # 'soft' or 'exact', as for `recolor`
+    was=None, # the paint on the wall now, as for `choose_light`
+    white:tuple[float,float]|None=None, # (x, y) px: something white in the photo
 ) -> Image.Image: # RGB, same size; beyond `edge_reach` from the mask byte for byte the photo, with 'exact' outside it
     "Repaint the wall under the mask in the light that the network sees."
     check_edges(edges)
     photo = mask_photo(image, mask)
-    target = paint_target(photo, color, light)
+    target = paint_target(photo, color, choose_light(photo, light, was, white))
     return recolor_photo(photo, target, light_shading(photo, target, net)[0], read_edge(photo) if edges == 'soft' else None)

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..color_reference import create_solid_color_reference, extract_dominant_color, parse_color
+from ..color_reference import LIGHTS, create_solid_color_reference, extract_dominant_color, parse_color
 from ..pictures.edges import EDGES
 
 # %% ../../nbs/models/settings.ipynb #492c9c7b
 NEGATIVE_PROMPT = 'blurry, low quality, distorted, artifacts, text, watermark, furniture, pictures'
 SPACINGS = 'leading', 'linspace', 'trailing' # of a scheduler's timesteps, as diffusers calls them
-_CHOICES = dict(spacing=SPACINGS, frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=('reference', 'scene'), edges=EDGES, base=('light', 'recolor'), material=('covered', 'everywhere'))
+_CHOICES = dict(spacing=SPACINGS, frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=LIGHTS, edges=EDGES, base=('light', 'recolor'), material=('covered', 'everywhere'))
 
 @dataclass(frozen=True)
 class InferenceSettings:
@@ -39,7 +39,7 @@ class InferenceSettings:
     negative_prompt: str = NEGATIVE_PROMPT
     scheduler: str | None = None  # 'dpm' or 'ddim'; None: the bundle's own kind
     spacing: str = SPACINGS[0]    # of the timesteps, one of SPACINGS; 'leading' is what stock diffusers does with the published scheduler
-    light: str = 'reference'      # 'reference': the wall's median is the colour; 'scene': the room's light tints the paint
+    light: str = LIGHTS[0]        # 'exact': the wall's median is the colour; 'room': the colour is a paint in the room's light
     edges: str = EDGES[0]         # 'soft': mixed pixels along the mask's border change as far as they are wall; 'exact': by the mask alone
     base: str = 'light'           # what recolours the wall: the 'light' network, or the formula, 'recolor'
     material: str = 'covered'     # where the model's material goes: 'covered', where a pattern hid the wall's own; 'everywhere'

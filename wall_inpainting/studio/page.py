@@ -55,7 +55,7 @@ def _swatches(
 _SIDE = 640 # px: longer side of what is shown
 _WAIT = .12 # s between two drawings of one stroke: moves come faster than pictures can be sent
 _LARGEST_UPLOAD = 200 # MB: a JPEG of 108 megapixels has 30 to 60; the page and its server are told this limit
-_LIGHTS = [('the colour itself', 'reference'), ("under the room's light", 'scene')]
+_LIGHTS = [('the colour itself', 'exact'), ("as it looks in the room", 'room')]
 
 def _button(text, act, hint, style=''):
     button = widgets.Button(description=text, tooltip=hint, button_style=style, layout=dict(width='auto'))
@@ -100,6 +100,8 @@ def _make_controls(self:RepaintStudio, engines):
     self.colors = _labelled(widgets.Text, 'colours', value='#7a9e7e', continuous_update=False, tooltip='one or several, with commas between')
     self.picker, self.squares = widgets.ColorPicker(value='#7a9e7e', concise=True, layout=dict(width='34px')), widgets.HTML(_swatches('#7a9e7e'))
     self.engine, self.light = _labelled(widgets.Dropdown, 'engine', options=engines), _labelled(widgets.Dropdown, 'light', options=_LIGHTS)
+    self.was = _labelled(widgets.Text, 'wall now', placeholder='its paint, if known', continuous_update=False, tooltip="the paint that is on the wall now, or several with commas between; it tells the room's light")
+    self.was_picker = widgets.ColorPicker(value='#e5e0d5', concise=True, layout=dict(width='34px'))
     self.settings = _labelled(widgets.Dropdown, 'settings', options=list(reversed(INFERENCE_SETTINGS)))
     self.progress, self.message = widgets.IntProgress(layout=dict(display='none', width='300px')), widgets.HTML()
     self.shown = _labelled(widgets.Dropdown, 'result', options=[('–', 0)])
@@ -120,7 +122,7 @@ def _lay_out(self:RepaintStudio):
     def step(text): return widgets.HTML(f'<b>{text}</b>')
     left = (step('1 · A photo'), _row(self.room, self.upload), step('2 · Its wall: click corners around it, then <i>add</i>; or paint over it'), _row(self.tool, self.width),
             _row(*(self.buttons[text] for text, *_ in edits)), self.canvas)
-    right = (step('3 · The paint'), _row(self.colors, self.picker, self.buttons['another']), self.squares, _row(self.engine, self.light, self.settings), _row(self.buttons['repaint'], self.progress), self.message,
+    right = (step('3 · The paint'), _row(self.colors, self.picker, self.buttons['another']), self.squares, _row(self.engine, self.light, self.settings), _row(self.was, self.was_picker), _row(self.buttons['repaint'], self.progress), self.message,
              step('4 · The result: before and after, then <i>save</i> into the folder where this was started'), _row(self.shown, self.curtain), self.result, _row(self.file, self.buttons['save']))
     return widgets.HBox([widgets.VBox(column, layout=dict(width=f'{_SIDE+24}px', max_width='100%', overflow='hidden')) for column in (left, right)], layout=dict(flex_flow='row wrap'))
 
@@ -130,6 +132,7 @@ def _bind(self:RepaintStudio):
     self.room.observe(lambda _: self.attempt(self.start), 'value')
     self.upload.observe(lambda _: self.attempt(self.receive), 'value')
     self.picker.observe(lambda _: self.pick(), 'value')
+    self.was_picker.observe(lambda change: self.was.set_trait('value', change['new']), 'value')
     self.colors.observe(lambda _: self.squares.set_trait('value', _swatches(self.colors.value)), 'value')
     for control in (self.shown, self.curtain): control.observe(lambda _: self.reveal(), 'value')
 
@@ -225,12 +228,13 @@ def repaint(self:RepaintStudio) -> str: # what to say
     "Repaint the wall in the colours that are written"
     colors = split_colors(self.colors.value)
     settings = replace(INFERENCE_SETTINGS[self.settings.value], light=self.light.value)
+    was = [self.session.photo.color(paint) for paint in split_colors(self.was.value)] if self.was.value.strip(' ,') else None
     self.progress.max, self.progress.value, self.progress.layout.display = len(colors), 0, ''
-    try: repaints = self.session.repaint(colors, self.engine.value, lambda done: self.progress.set_trait('value', done), settings=settings)
+    try: repaints = self.session.repaint(colors, self.engine.value, lambda done: self.progress.set_trait('value', done), settings=settings, was=was)
     finally: self.progress.layout.display = 'none'
     self._afters = [_fit(repaint.image) for repaint in repaints]
     self.shown.options = [(color, i) for i, color in enumerate(colors)]
-    return f'{sum(sum(r.timings.values()) for r in repaints):.1f} s · ' + ' · '.join(f'{color}: ΔE00 {r.delta_e:.1f}' for color, r in zip(colors, repaints))
+    return f'{sum(sum(r.timings.values()) for r in repaints):.1f} s · ' + ' · '.join(f'{color}: ΔE00 {r.delta_e:.1f}' if r.room is None else f'{color} looks like {color_to_hex(r.look)} here' for color, r in zip(colors, repaints))
 
 @patch
 def save(self:RepaintStudio) -> str: # what to say

@@ -155,7 +155,7 @@ def repaint(self:RepaintSession,
     colors:Sequence, # anything `parse_color` reads, at least one
     engine:str='light', # one of `inference.ENGINES`
     progress:Callable[[int], None]=lambda done: None, # called with the number of colours done
-    **settings, # for the painter's call: settings, generator
+    **settings, # for the painter's call: settings, generator, was, white
 ) -> list[Repaint]: # one a colour
     "Repaint the wall in one or more colours"
     if self.mask is None: raise PhotoError('there is no wall yet: click its corners, then add')

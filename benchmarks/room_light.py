@@ -5,7 +5,7 @@ plain paint and from its two coats in a paint of which only the reflectance is t
 the mean CIEDE2000 over the wall, at half size, as grain is nobody's error. FOLDERs hold rooms of another making, as
 NNN_before.png, NNN_after.png, NNN_mask.png and rooms.json with `name`, `paint_before` and `paint_after`. The methods: the paint
 itself ('exact'), shades of grey, which is what one would otherwise write, the network's guess ('room'), and the light told by the
-old paint ('was'). `within` is how often the guessed level is off by no more than its spread; 0.68 would be honest.
+old paint ('was'). `within` is how often the guessed level is off by no more than its spread; two thirds would be honest.
 """
 import argparse
 import json

@@ -102,8 +102,8 @@ def _tint(g): # what a white balance made for daylight leaves of a lamp's colour
     return np.maximum(tint/tint.mean(), .04) # .04: no camera shows a channel as quite black
 
 def _photograph(g, before, after, mask, paint):
-    if g.random() < .4: before, after = (picture*np.float32(_tint(g)) for picture in (before, after))
     median = np.median(after[mask], 0)
+    if g.random() < .25: before, after = (picture*np.float32(_tint(g)) for picture in (before, after)) # the camera below does not know of it
     if g.random() < .3:
         gain = g.uniform(.7, 1.6)/np.percentile(before@LUMINANCE, g.uniform(70, 98))
         return np.stack([before, after]).clip(0, 60/gain)*gain
@@ -219,7 +219,7 @@ def room_losses(
 @dataclass(frozen=True)
 class RoomTraining:
     "How the network is trained."
-    steps: int = 1600
+    steps: int = 1800
     batch: int = 64 # samples a step
     lr: float = 2e-3 # at its highest, after the first 100 steps; then down a cosine
     ema: float = .995 # of the weights that are kept

@@ -33,7 +33,7 @@ from wall_inpainting.rooms.tracing import develop
 
 COLORS = '#7a9e7e', '#1f2a44', '#c8654a', '#f3ead7'
 DRAWN = [kind for kind in KINDS if kind not in ('as traced', 'changed')]
-STEPS = {'_look_closer': lambda *_: None, '_calm': lambda shading, *_: shading, '_keep_hue': lambda correction, _: correction}  # beside the network, and what takes the place of each
+STEPS = {'_fade_clipped': lambda correction, _: correction}  # beside the network, and what takes the place of each
 
 
 def wall_difference(a: Image.Image, b: Image.Image, wall: np.ndarray) -> float:
@@ -147,6 +147,7 @@ if __name__ == '__main__':
     parser.add_argument('--weights', help='default: those that ship')
     parser.add_argument('--log', type=Path, help='log.jsonl of the training, to keep')
     parser.add_argument('--count', type=int, default=100, help='rooms at most')
+    parser.add_argument('--drawn', type=int, default=20, help='rooms at most, to draw coats in')
     parser.add_argument('--out', type=Path)
     parser.add_argument('--worst', type=Path, help='contact sheet of the worst pictures')
     args = parser.parse_args()
@@ -164,7 +165,7 @@ if __name__ == '__main__':
                 photo, mask = (Image.open(sample_rooms(split)/row[key]) for key in ('file_name', 'mask_file_name'))
                 photos.append((photo.convert('RGB').resize((768, 576), Image.Resampling.BICUBIC), as_mask(mask.convert('L').resize((768, 576), Image.Resampling.NEAREST))))
     methods = {'light': light, 'formula': recolor, 'reference x shading': multiply}
-    by_kind, worst = drawn(args.rooms, methods | {f'light without {step}': lacking(step) for step in STEPS}, args.count)
+    by_kind, worst = drawn(args.rooms, methods | {f'light without {step}': lacking(step) for step in STEPS}, args.drawn)
     if args.worst: contact_sheet(worst).save(args.worst, quality=80)
     result = dict(machine=f'{platform.machine()}, Python {platform.python_version()}', held_out=held_out(args.rooms, methods, args.count), drawn=by_kind,
                   stability=stability(photos, light))

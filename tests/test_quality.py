@@ -28,7 +28,7 @@ PINNED = Path(__file__).parent/'quality.json'
 BAND = .005
 BY_KIND = dict(  # mean and worst of the sample pictures' figures, by kind of wall
     recolor=dict(plain=(1.75, 3.2), textured=(2.07, 3.84), wallpaper=(2.49, 2.77)),
-    light=dict(plain=(1.83, 4.99), textured=(1.81, 4.06), wallpaper=(2.63, 3.54)))
+    light=dict(plain=(1.72, 4.82), textured=(1.79, 4.21), wallpaper=(2.74, 4.05)))
 
 
 @cache
@@ -81,7 +81,7 @@ def striped(photo, mask, truth, color):
 
 
 def fine_paper(photo, mask, truth, color):
-    "Thin coloured lines, which are too fine for the network's first look"
+    "Thin coloured lines, which the network's small copy blurs"
     y, x = grid(mask)
     line = ((x + y//2) % 24 < 2)[..., None]
     return on_wall(photo, mask, np.where(line, np.float32([.75, .45, .35]), 1)), mask, truth, color

@@ -7,7 +7,7 @@ __all__ = ['KINDS', 'locate_walls', 'LitRoom', 'read_lit_room', 'stand_in_room',
            'store_photo', 'LightSample', 'draw_sample']
 
 # %% ../../nbs/pretraining/lit_rooms.ipynb #481b1c1e
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..rooms.interiors import Room, empty_room
 from ..rooms.tracing import ORDERS, Render
 from ..rooms.folder import load_render, two_coats
 from ..pictures.arrays import LUMINANCE
-from ..rooms.surfaces import paint_card
+from ..rooms.surfaces import oklch, paint_card
 from ..rooms.coats import Unrolled, wallpaper
 
 # %% ../../nbs/pretraining/lit_rooms.ipynb #fc9819f0
@@ -67,8 +67,12 @@ def _walls(seed, number, attempt, size): return locate_walls(empty_room(np.rando
 
 def _quiet(light, mask):
     "Factor [H,W,3] that removes the grain of `light` on the walls"
-    log = np.where(mask[..., None], np.log(np.maximum(light, 1e-4)), -30).astype(np.float32) # -30: the filter ignores what is not wall
-    return np.where(mask[..., None], np.exp(cv2.bilateralFilter(log, 7, .6, 2.) - log), 1)
+    log, wall, on = np.log(np.maximum(light, 1e-4)).astype(np.float32), mask.astype(np.float32), mask[..., None]
+    near = cv2.GaussianBlur(log*on, (0, 0), 2)/np.maximum(cv2.GaussianBlur(wall, (0, 0), 2), 1e-3)[..., None] # stands in for what is not wall
+    calm = log
+    for _ in range(2): calm = cv2.merge([cv2.medianBlur(channel, 3) for channel in cv2.split(np.where(on, calm, near))]) # single bright and dark pixels
+    calm = cv2.bilateralFilter(np.where(on, calm, -30).astype(np.float32), 7, .6, 2.) # -30: the filter ignores what is not wall
+    return np.where(on, np.exp(calm-log), 1)
 
 def read_lit_room(
     path:str|Path, # a .npz of `wall_rooms --lights`
@@ -114,9 +118,9 @@ def _papered(g, u, v, wall):
     if g.random() < .3: return np.where((wall == g.choice(np.unique(wall)))[..., None], paper, base)
     return np.where((v > g.uniform(.7, 1.3))[..., None], paper, base) if g.random() < .1 else paper
 
-def _in_two_paints(g, u, v, wall):
-    base = paint_card(g)
-    other, place, walls = _mix(base, paint_card(g), 1 if g.random() < .5 else g.uniform(.12, 1)), g.random(), g.permutation(np.unique(wall))
+def _beside(g, base, other, u, v, wall):
+    "Two paints, with their border at a corner, at some height, or anywhere"
+    place, walls = g.random(), g.permutation(np.unique(wall))
     if place < .5 and len(walls) > 1: return np.where(np.isin(wall, walls[:g.integers(1, len(walls))])[..., None], other, base)
     if place < .8:
         line = g.uniform(.6, 1.9)
@@ -125,7 +129,24 @@ def _in_two_paints(g, u, v, wall):
     left, right = np.sort(g.choice(u.ravel(), 2))
     return np.where(((u > left) & ((u < right) | (g.random() < .5)))[..., None], other, base)
 
-_DRAWN = {'wallpaper': _papered, 'two paints': _in_two_paints}
+def _in_two_paints(g, *place):
+    base = paint_card(g)
+    return _beside(g, base, _mix(base, paint_card(g), 1 if g.random() < .5 else g.uniform(.12, 1)), *place)
+
+def _saturated(g): return oklch(g.uniform(.35, .8), g.uniform(.13, .25), g.uniform(0, 2*np.pi))**g.uniform(1, 1.3) # to a power: channels below the least of `oklch`, down to .8%
+def _nearly_black(g): return g.uniform(.01, .05)*np.exp(g.normal(0, .15, 3))
+def _nearly_white(g): return oklch(g.uniform(.88, .965), g.gamma(2, .007), g.normal(1.45, .5))
+
+def _in_saturated_paints(g, *place): return _beside(g, _saturated(g), _saturated(g), *place)
+def _in_black_and_white(g, *place): return _beside(g, *g.permutation([_nearly_black(g), _nearly_white(g)]), *place)
+
+def _tone_on_tone(g, u, v, wall): # stripes in a darker tone of their own ground, some finer than a pixel of the small photo
+    period, width, slope = np.exp(g.uniform(np.log(.025), np.log(.4))), g.uniform(.2, .7), g.choice([0, 0, 0, 1, -1]) # metres; share of the period
+    stripe = ((u + slope*v)/period % 1 < width)[..., None]
+    return paint_card(g)*np.where(stripe, 1-np.exp(g.uniform(np.log(.03), np.log(.3))), 1)*np.ones(3)
+
+_DRAWN = {'wallpaper': _papered, 'two paints': _in_two_paints, 'saturated paints': _in_saturated_paints, 'black and white': _in_black_and_white, 'tone on tone': _tone_on_tone}
+_UNIFORM = {'plain': paint_card, 'saturated': _saturated, 'dark to white': lambda g: oklch(g.uniform(.15, .4), g.gamma(1.5, .025), g.uniform(0, 2*np.pi)), 'lamp pool': paint_card, 'two lights': paint_card}
 
 def hang_coat(
     room:LitRoom,
@@ -140,7 +161,8 @@ def hang_coat(
     return cv2.resize(_DRAWN[kind](generator, u, v, wall).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
 
 # %% ../../nbs/pretraining/lit_rooms.ipynb #8ac6c6f2
-KINDS = {'plain': .2, 'as traced': .2, 'changed': .08, 'wallpaper': .3, 'two paints': .22} # shares
+KINDS = {'plain': .14, 'as traced': .16, 'changed': .06, 'wallpaper': .22, 'two paints': .12, 'black and white': .06, 'saturated paints': .07,
+         'saturated': .03, 'dark to white': .03, 'tone on tone': .05, 'lamp pool': .04, 'two lights': .02} # shares
 
 @dataclass(frozen=True, eq=False)
 class Pair:
@@ -157,24 +179,41 @@ def _changed(room, k, g):
     surface = (surface-np.median(surface[room.mask], 0))*np.exp(g.uniform(np.log(.1), np.log(1.6)))*g.choice([-1, 1], p=[.3, .7])
     return np.clip(paint_card(g)*np.exp(surface[..., g.permutation(3)] if g.random() < .5 else surface), .01, .93)
 
+def _relit(room, light, mask): return replace(room, orders=room.orders*light, coats=room.coats*light, mask=mask)
+
+def _with_pool(room, g): # 1 to 15 times brighter in its middle
+    (at, height), reach = (g.choice(a[room.mask]) for a in (room.u, room.v)), g.uniform(.25, .8, 2) # metres
+    pool = np.exp(-((room.u-at)/reach[0])**2 - ((room.v-height)/reach[1])**2)*room.mask
+    return _relit(room, (1+np.exp(g.uniform(0, np.log(15)))*pool[..., None]*[1.2, 1, .7]).astype(np.float32), room.mask)
+
+def _in_two_lights(room, g): # on both sides of a post, which is not in the mask
+    border, width = g.choice(room.u[room.mask]), g.uniform(.04, .15)*np.ptp(room.u[room.mask])
+    other = np.exp(g.normal(0, .5) + g.normal(0, .3)*np.array([1, .1, -1.1])) # its level, and whether it is warmer or colder
+    return _relit(room, np.where((room.u < border)[..., None], other, 1).astype(np.float32), room.mask & (np.abs(room.u-border) > width/2))
+
+_LIT = {'lamp pool': _with_pool, 'two lights': _in_two_lights}
+
 def draw_pair(
     room:LitRoom,
     generator:np.random.Generator,
     kind:str|None=None, # one of KINDS; None: drawn
 ) -> Pair:
     "Put a coat on the walls of a room, then paint them."
-    g, wall = generator, room.mask[..., None]
+    g = generator
     if kind not in (None, *KINDS): raise ValueError(f'kind must be one of {tuple(KINDS)}, not {kind!r}')
     if kind is None: kind = str(g.choice(list(KINDS), p=list(KINDS.values())))
-    k = g.integers(len(room.coats))
-    if kind == 'plain': coat = np.broadcast_to(paint_card(g), room.albedos[k].shape)
+    if kind in _LIT: room = _LIT[kind](room, g)
+    k, wall = g.integers(len(room.coats)), room.mask[..., None]
+    if kind in _UNIFORM: coat = np.broadcast_to(_UNIFORM[kind](g), room.albedos[k].shape)
     elif kind == 'as traced': coat = np.maximum(room.albedos[k], .01)
     else: coat = _changed(room, k, g) if kind == 'changed' else hang_coat(room, kind, g)
-    mean = coat[room.mask].mean(0).clip(.02, .9).astype(np.float32)
+    mean = coat[room.mask].mean(0).clip(.008, .9).astype(np.float32)
     share = np.where(wall, coat/mean, 1).astype(np.float32)
-    paint = paint_card(g).astype(np.float32) if g.random() < .65 else mean
+    paint = paint_card(g) if g.random() < .65 else mean
+    if kind == 'dark to white': paint = _nearly_white(g)
+    if kind == 'lamp pool': paint = paint*g.uniform(.15, 1) # a darker paint shows what the photo before clips
     before = room.coats[k] if kind == 'as traced' else room.painted(mean)*share
-    return Pair(before, room.painted(paint), np.log(share), room.mask, paint, kind)
+    return Pair(before, room.painted(paint := paint.astype(np.float32)), np.log(share), room.mask, paint, kind)
 
 # %% ../../nbs/pretraining/lit_rooms.ipynb #610aaa62
 def _tone_curve(g):
@@ -273,13 +312,14 @@ def draw_sample(
     if room.mask.sum() < 100: return None
     pair = draw_pair(room, g, kind)
     def resize(a): return cv2.resize(np.ascontiguousarray(a, np.float32), size, interpolation=cv2.INTER_AREA if w < room.mask.shape[1] else cv2.INTER_LINEAR)
-    cover, before, after, surface = resize(room.mask), resize(pair.before.clip(0, 60)), resize(pair.after.clip(0, 60)), resize(pair.surface)
+    cover, before, after, surface = resize(pair.mask), resize(pair.before.clip(0, 60)), resize(pair.after.clip(0, 60)), resize(pair.surface)
     mask = cover > .99
     if mask.sum() < 100: return None
     old, new = np.median(before[mask], 0), np.median(after[mask], 0)
     if min(old.min(), new.min()) < 1e-4: return None # too dark
     white = new/pair.paint*np.exp(g.normal(0, .25)*np.array([1, .1, -1.1])) # the light's colour, as a camera may guess it
-    before, after = photograph(g, before, after*(old/new), mask, white)
+    level = min(1, (new/old).mean()) if pair.kind == 'lamp pool' else 1 # as dark as it is, for the same reason
+    before, after = photograph(g, before, after*(old/new)*level, mask, white)
     wall = (cover > .5).astype(np.uint8)
     if g.random() < .4: wall = (cv2.dilate if g.random() < .5 else cv2.erode)(wall, np.ones((3, 3), np.uint8))
     valid = mask & (wall > 0) & ((after < .985) & (after > 2e-3)).all(-1)

@@ -33,7 +33,7 @@ from wall_inpainting.rooms.tracing import develop
 
 COLORS = '#7a9e7e', '#1f2a44', '#c8654a', '#f3ead7'
 DRAWN = [kind for kind in KINDS if kind not in ('as traced', 'changed')]
-STEPS = {'_fade_clipped': lambda correction, _: correction}  # beside the network, and what takes the place of each
+STEPS = {'_fade_clipped': lambda correction, _: correction, '_look_closer': lambda *_: None}  # beside the network, and what takes the place of each
 
 
 def wall_difference(a: Image.Image, b: Image.Image, wall: np.ndarray) -> float:

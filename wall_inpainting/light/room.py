@@ -8,7 +8,6 @@ __all__ = ['BOUNCE', 'WHITE', 'RoomLight', 'light_paint', 'find_tones', 'light_o
 
 # %% ../../nbs/light/room.ipynb #477fc229
 import json
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path

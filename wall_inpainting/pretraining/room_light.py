@@ -7,7 +7,6 @@ __all__ = ['SIZE', 'PARTS', 'SmallRoom', 'read_small_room', 'draw_old_paint', 'd
            'RoomSamples', 'TorchRoomNet', 'room_losses', 'RoomTraining', 'RoomRun', 'train_room_net', 'wall_room_net']
 
 # %% ../../nbs/pretraining/room_light.ipynb #a62276e7
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -69,6 +69,7 @@ def find_tones(
 ) -> tuple[np.ndarray, np.ndarray]: # [n,3] float32 linear light of each tone in the wall's median light; [n] their shares in (0,1], the largest first
     "The colours of which a wall has much."
     seen = _flat_wall(photo)
+    seen = seen[::max(1, len(seen)//5000)] # pixels: more tell nothing new, and each is compared with each place
     places = seen[np.linspace(0, len(seen) - 1, min(300, len(seen))).astype(int)]
     tones, shares, density = [], [], np.stack([_nearness(seen, place).mean() for place in places])
     while len(tones) < 6 and density.max() > .03: # 3% of the wall: less is no paint that one would name

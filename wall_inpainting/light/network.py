@@ -8,7 +8,6 @@ __all__ = ['DARK', 'AREA', 'FINE', 'old_light', 'wall_blur', 'LightNet', 'read_l
            'repaint_wall']
 
 # %% ../../nbs/light/network.ipynb #49a9bc84
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -20,11 +19,10 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 
 from ..color_reference import choose_light, paint_target, recolor_photo
 from .formula import WallLines, bounce_light, draw_light, noise_gain, read_lines, sample_wall
-from .layers import activate, convolve, sigmoid
+from .layers import NumpyNet, read_network, sigmoid
 from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, mask_photo
 from ..pictures.edges import check_edges, read_edge
 
@@ -51,35 +49,19 @@ def wall_blur(
     return box(box(x)).reshape(x.shape)/(box(box(wall))+1e-4)[..., None] # OpenCV drops an axis of 1
 
 # %% ../../nbs/light/network.ipynb #a0624242
-class LightNet:
+class LightNet(NumpyNet): # its config has widths: channels a level, finest first; blurs: px, odd; surround: it sees what is not wall as well
     "A U-Net that says how the light on a wall differs from what the old wall shows."
-    def __init__(self,
-        config:dict, # widths: channels a level, finest first; blurs: px, odd; surround: it sees what is not wall as well
-        weights:dict[str,np.ndarray], # float32, by their names in a training
-    ):
-        self.config = config
-        self.weights = {name: np.ascontiguousarray(weight.transpose(2, 3, 0, 1)) if weight.ndim == 4 else weight for name, weight in weights.items()}
-
-    def _convolve(self, x, name, stride=1): return convolve(x, self.weights[f'{name}.weight'], self.weights[f'{name}.bias'], stride)
-
-    def _change(self, x, name): # two convolutions beside a skip
-        skip = self._convolve(x, f'{name}.skip') if f'{name}.skip.weight' in self.weights else x
-        for norm, convolution in ((0, 2), (3, 5)):
-            scale, shift = (self.weights[f'{name}.change.{norm}.{kind}'] for kind in ('weight', 'bias'))
-            x = self._convolve(activate(x, scale, shift), f'{name}.change.{convolution}')
-        return skip + x
-
     def _features(self, x):
-        x, skips, levels = self._convolve(x, 'stem', 2), [], range(len(self.config['widths'])-1)
+        x, skips, levels = self.convolve(x, 'stem', 2), [], range(len(self.config['widths'])-1)
         for i in levels:
-            skips.append(self._change(x, f'down.{i}'))
-            x = self._convolve(skips[-1], f'shrink.{i}', 2)
-        for i in range(2): x = self._change(x, f'middle.{i}')
+            skips.append(self.change(x, f'down.{i}'))
+            x = self.convolve(skips[-1], f'shrink.{i}', 2)
+        for i in range(2): x = self.change(x, f'middle.{i}')
         for i in reversed(levels):
-            x, (h, w) = self._convolve(x, f'grow.{i}'), skips[i].shape[1:]
+            x, (h, w) = self.convolve(x, f'grow.{i}'), skips[i].shape[1:]
             x = x[:, np.arange(h)[:, None]*x.shape[1]//h, np.arange(w)*x.shape[2]//w] # each pixel's nearest
-            x = self._change(np.concatenate([x, skips[i]]), f'up.{i}')
-        x = self._convolve(x*sigmoid(x), 'head')
+            x = self.change(np.concatenate([x, skips[i]]), f'up.{i}')
+        x = self.convolve(x*sigmoid(x), 'head')
         c, h, w = x.shape
         return x.reshape(c//4, 2, 2, h, w).transpose(3, 1, 4, 2, 0).reshape(2*h, 2*w, c//4) # channels become pixels
 
@@ -110,11 +92,7 @@ def read_light_file(
     path:str|Path, # .safetensors of `wall_light`
 ) -> tuple[dict, dict[str,np.ndarray]]: # config and weights, for `LightNet`
     "The shape and the weights of a trained network."
-    try:
-        with safe_open(path, 'np') as file: notes, weights = file.metadata() or {}, {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
-    except SafetensorError as error: raise ValueError(f'{path} is no light network, a .safetensors file of `wall_light`: {error}') from None
-    if 'config' not in notes: raise ValueError(f'{path} is no light network: it does not say what shape it has')
-    return json.loads(notes['config']), weights
+    return read_network(path, 'light network, a .safetensors file of `wall_light`')
 
 # %% ../../nbs/light/network.ipynb #72feec0f
 @cache

@@ -7,7 +7,6 @@ __all__ = ['BOUNCE', 'WHITE', 'RoomLight', 'light_paint', 'find_tones', 'light_o
            'RoomNet', 'load_room_net', 'guess_light']
 
 # %% ../../nbs/light/room.ipynb #477fc229
-import json
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from .formula import read_lines
-from .layers import activate, convolve, sigmoid
-from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, linear_to_srgb, mask_photo
+from .layers import NumpyNet, activate, read_network, sigmoid
+from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, linear_to_srgb, mask_photo, srgb_to_linear
 
 # %% ../../nbs/light/room.ipynb #d6cd2960
 BOUNCE = .45 # of the light that walls send out comes back to them: of .3, .35, .4, .45, .5 the best for 720 pairs of paints in 60 traced rooms, and for 8 rooms of another making
@@ -93,12 +91,12 @@ def light_of_paint(
     paints = np.clip(np.atleast_2d(np.asarray(paints, float)), .01, .95) # no real paint is darker or lighter
     if paints.ndim != 2 or paints.shape[1] != 3: raise ValueError(f'paints are [n,3], not {list(paints.shape)}')
     tones, shares = find_tones(photo)
-    falls = (np.log(tones)[:, None] - np.log(paints)).reshape(-1, 3) # log of the light on the wall, if each tone were each paint
-    explained = (np.abs(falls[:, None, None] + np.log(paints)[:, None] - np.log(tones)).max(-1) < 3*_NEAR).any(1)@shares # [light, paint, tone, 3]
-    tint = np.abs(falls - (falls@LUMINANCE)[:, None]).max(-1)
-    falls = np.exp(falls[(explained - tint).argmax()])
-    reflectance = (shares@np.minimum(tones/falls, .95))/shares.sum() # of all that is on the wall
-    return RoomLight(falls*(1 - BOUNCE*reflectance), _TOLD['paint'], 'paint')
+    on_wall = (np.log(tones)[:, None] - np.log(paints)).reshape(-1, 3) # log of the light on the wall, if each tone were each paint
+    explained = (np.abs(on_wall[:, None, None] + np.log(paints)[:, None] - np.log(tones)).max(-1) < 3*_NEAR).any(1)@shares # [light, paint, tone, 3]
+    tint = np.abs(on_wall - (on_wall@LUMINANCE)[:, None]).max(-1)
+    on_wall = np.exp(on_wall[(explained - tint).argmax()])
+    reflectance = (shares@np.minimum(tones/on_wall, .95))/shares.sum() # of all that is on the wall
+    return RoomLight(on_wall*(1 - BOUNCE*reflectance), _TOLD['paint'], 'paint')
 
 _TOLD = {'paint': .11, 'white': .36} # spreads: two thirds of 177 pairs of paints in 60 traced rooms were within .11; with skirting boards of 8 rooms of another making for white, within .36
 
@@ -126,9 +124,9 @@ def light_of_white(
     code = np.median(around, 0)
     if code.max() >= 250: raise ValueError(f'the white place {x:g},{y:g} is overexposed, rgb({code[0]:.0f}, {code[1]:.0f}, {code[2]:.0f}); choose one that is less bright')
     if code.max() < 25: raise ValueError(f'the white place {x:g},{y:g} is black, rgb({code[0]:.0f}, {code[1]:.0f}, {code[2]:.0f}); choose something white')
-    falls = np.interp(code, np.arange(256), LIGHT_OF_CODE)/WHITE/_shading_near(photo, (x, y))
-    reflectance = np.clip((LIGHT_OF_CODE[photo.median] + 1e-4)/falls, .02, .95) # the wall's
-    return RoomLight(falls*(1 - BOUNCE*reflectance), _TOLD['white'], 'white')
+    on_wall = np.interp(code, np.arange(256), LIGHT_OF_CODE)/WHITE/_shading_near(photo, (x, y))
+    reflectance = np.clip((LIGHT_OF_CODE[photo.median] + 1e-4)/on_wall, .02, .95) # the wall's
+    return RoomLight(on_wall*(1 - BOUNCE*reflectance), _TOLD['white'], 'white')
 
 # %% ../../nbs/light/room.ipynb #e6470ed8
 _AREA = 64*48 # px of the copy that the network sees
@@ -145,23 +143,8 @@ def describe_room(
     return linear_to_srgb(image), cover.clip(0, 1), LIGHT_OF_CODE[photo.median]
 
 # %% ../../nbs/light/room.ipynb #773f4935
-class RoomNet:
+class RoomNet(NumpyNet): # its config has widths: channels a level, finest first
     "A small convolutional network that guesses the light of a room."
-    def __init__(self,
-        config:dict, # widths: channels a level, finest first
-        weights:dict[str,np.ndarray], # float32, by their names in a training
-    ):
-        self.config = config
-        self.weights = {name: np.ascontiguousarray(weight.transpose(2, 3, 0, 1)) if weight.ndim == 4 else weight for name, weight in weights.items()}
-
-    def _layer(self, name): return self.weights[f'{name}.weight'], self.weights[f'{name}.bias']
-
-    def _change(self, x, name): # two convolutions beside a skip
-        change = x
-        for norm, convolution in ((0, 2), (3, 5)):
-            change = convolve(activate(change, *self._layer(f'{name}.change.{norm}')), *self._layer(f'{name}.change.{convolution}'))
-        return x + change
-
     def __call__(self,
         image:np.ndarray, # of `describe_room`, like the others
         cover:np.ndarray,
@@ -169,16 +152,16 @@ class RoomNet:
     ) -> tuple[np.ndarray, float]: # [3] float32, the direct light in linear light; spread of its level, as in `RoomLight`
         h, w = cover.shape
         wall = np.log(median + np.float32(.004)) # .004: a code of 13, below which there is mostly noise
-        seen = (np.log(np.where(image <= .04045, image/12.92, ((image + .055)/1.055)**2.4) + .004) - wall).clip(-3, 3)/2
+        seen = (np.log(srgb_to_linear(image) + .004) - wall).clip(-3, 3)/2
         rows = np.broadcast_to(np.linspace(-1, 1, h, dtype=np.float32)[:, None, None], (h, w, 1))
         x = np.concatenate([image*2 - 1, cover[..., None], seen, np.broadcast_to(wall/2, (h, w, 3)), rows], -1)
-        x = convolve(np.ascontiguousarray(x.transpose(2, 0, 1), np.float32), *self._layer('stem'), 2)
+        x = self.convolve(np.ascontiguousarray(x.transpose(2, 0, 1), np.float32), 'stem', 2)
         for i in range(len(self.config['widths'])):
-            if i: x = convolve(x, *self._layer(f'shrink.{i-1}'), 2)
-            x = self._change(x, f'blocks.{i}')
-        x, share = activate(x, *self._layer('norm')), cv2.resize(cover, x.shape[:0:-1], interpolation=cv2.INTER_AREA)
+            if i: x = self.convolve(x, f'shrink.{i-1}', 2)
+            x = self.change(x, f'blocks.{i}')
+        x, share = activate(x, *self.layer('norm')), cv2.resize(cover, x.shape[:0:-1], interpolation=cv2.INTER_AREA)
         means = [x.mean((1, 2)), *((x*part).sum((1, 2))/(part.sum() + 1e-3) for part in (share, 1 - share))] # of all, of the wall, of the rest
-        hidden, head = (self._layer(name) for name in ('hidden', 'head'))
+        hidden, head = (self.layer(name) for name in ('hidden', 'head'))
         x = hidden[0]@np.concatenate([*means, wall]) + hidden[1]
         level, red, blue, unsure = head[0]@(x*sigmoid(x)) + head[1]
         return median.max()*np.exp(np.float32([level + red, level, level + blue])), float(1.14*np.exp(unsure)) # two thirds of a Laplace distribution are within 1.14 times its scale
@@ -189,12 +172,7 @@ def load_room_net(
     path:str|Path|None=None, # .safetensors of `wall_room_net`; None: the one that ships with the package
 ) -> RoomNet:
     "The trained network, read once."
-    path = path or files('wall_inpainting')/'data'/'light'/'room.safetensors'
-    try:
-        with safe_open(path, 'np') as file: notes, weights = file.metadata() or {}, {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
-    except SafetensorError as error: raise ValueError(f'{path} is no network for the light of a room, a .safetensors file of `wall_room_net`: {error}') from None
-    if 'config' not in notes or 'stem.weight' not in weights: raise ValueError(f'{path} is no network for the light of a room: it does not say what shape it has')
-    return RoomNet(json.loads(notes['config']), weights)
+    return RoomNet(*read_network(path or files('wall_inpainting')/'data'/'light'/'room.safetensors', 'network for the light of a room, a .safetensors file of `wall_room_net`'))
 
 # %% ../../nbs/light/room.ipynb #b6fc41f1
 def guess_light(

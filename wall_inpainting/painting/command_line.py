@@ -116,10 +116,10 @@ def light_doubts(
     photo = mask_photo(image, np.asarray(mask))
     light = guess_light(photo)
     L,*ab = linear_to_lab(light_paint(light, np.full(3, WHITE)))
-    words = [word for word,said in ((f'{"warm" if ab[1] > 0 else "cold"}', np.hypot(*ab) > _TINT), ('dim', L < _DIM)) if said]
+    words = [word for word,said in (('warm' if ab[1] > 0 else 'cold', np.hypot(*ab) > _TINT), ('dim', L < _DIM)) if said]
     if not words: return ()
     look = color_to_hex(255*linear_to_srgb(light_paint(light, srgb_to_linear(parse_color(color)/255))))
-    return f"The room's light is {' and '.join(words)}: in it the paint {color_to_hex(parse_color(color))} would look about like {look}. --light room paints it so, --was '#…', with the paint that is on the wall now, more exactly.",
+    return f"The room's light is {' and '.join(words)}. In it the paint {color_to_hex(parse_color(color))} would look about like {look}: --light room paints that. It is more exact where --was names the paint that is on the wall now.",
 
 # %% ../../nbs/painting/command_line.ipynb #c5372f97
 def _read_scene(photo, mask, clicked=False):

@@ -8,8 +8,8 @@ __all__ = ['CONTRAST', 'read_share', 'photograph_border', 'draw_mask', 'EdgeSamp
 
 # %% ../../nbs/pretraining/edges.ipynb #6b0404f2
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -20,19 +20,18 @@ from fastcore.script import call_parse
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ..pictures.arrays import LIGHT_OF_CODE, linear_to_srgb
 from ..pictures.edges import REACH, describe_border, find_border
 from ..pictures.photos import whole_file
-from .light import Resumable, find_rooms, warm_cosine
+from .light import Resumable, train_rooms, warm_cosine
 from .lit_rooms import photograph, store_photo
 from ..rooms.folder import load_render
 from ..rooms.interiors import make_room
 from ..rooms.surfaces import paint_card
 from ..rooms.tracing import Render, trace_share
 from ..runs.command_lines import command
-from ..runs.folder import begin_run, ignore_interrupts, lock_folder
 
 # %% ../../nbs/pretraining/edges.ipynb #d7e11b1b
 def read_share(
@@ -171,6 +170,8 @@ def _join(samples): return tuple(torch.from_numpy(np.concatenate(parts)) for par
 
 class EdgeRun(Resumable):
     "The training of an edge network."
+    collate = staticmethod(_join)
+
     def __init__(self,
         settings:EdgeTraining,
         rooms:Sequence[Path], # for training
@@ -184,13 +185,6 @@ class EdgeRun(Resumable):
         self.samples = EdgeSamples(rooms, settings.steps*settings.batch, settings.seed+1)
         net = make_edge_net(settings.hidden)
         self.net, self.optimizer = accelerator.prepare(net, torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=1e-3))
-
-    def batches(self) -> Iterator: # of (features, shares)
-        "The samples that are left, in their order."
-        left = range(self.step*self.settings.batch, len(self.samples))
-        loader = DataLoader(self.samples, self.settings.batch, sampler=left, collate_fn=_join, num_workers=self.workers, prefetch_factor=4 if self.workers else None,
-                            multiprocessing_context='spawn' if self.workers else None, worker_init_fn=ignore_interrupts) # a fork of OpenCV's threads hangs
-        return self.accelerator.prepare(loader)
 
     def train_step(self, batch) -> dict[str, float]:
         for group in self.optimizer.param_groups: group['lr'] = self.settings.lr*warm_cosine(self.step, self.settings.steps)
@@ -212,19 +206,13 @@ def train_edges(
     stop:int|None=None, # step after which to end, to continue another time
 ) -> Path: # the weights
     "Train an edge network, or continue its training."
-    out, rooms, accelerator = Path(out), find_rooms(data)['train'], Accelerator(cpu=not torch.cuda.is_available())
-    main = accelerator.is_main_process
-    with lock_folder(out, main):
-        begun = begin_run(out/'training.json', dict(settings=asdict(settings), rooms=[path.name for path in rooms]), ['rooms'], main)
-        if missing := set(begun['rooms']) - {path.name for path in rooms}: raise ValueError(f'{len(missing)} rooms that {out} was begun with are not in {data}: {sorted(missing)[:3]}')
-        run = EdgeRun(settings, [Path(data)/name for name in begun['rooms']], out, accelerator, workers)
-        run.resume()
-        run.train(settings.steps, stop, save_every=save_every, progress=progress)
-        if not main: return out/'edges.safetensors'
+    out, accelerator = Path(out), Accelerator(cpu=not torch.cuda.is_available())
+    def begin(rooms): return EdgeRun(settings, rooms, out, accelerator, workers)
+    def save(run, notes):
         weights = {f'layers.{name}': values.detach().half().contiguous() for name, values in accelerator.unwrap_model(run.net).state_dict().items()}
-        notes = json.dumps({'steps': run.step, 'rooms': len(begun['rooms']), 'seed': settings.seed})
-        with whole_file(out/'edges.safetensors') as unfinished: save_file(weights, unfinished, {'notes': notes})
-        return out/'edges.safetensors'
+        with whole_file(out/'edges.safetensors') as unfinished: save_file(weights, unfinished, {'notes': json.dumps(notes)})
+    train_rooms(begin, data, out, settings, accelerator, save, stop=stop, save_every=save_every, progress=progress)
+    return out/'edges.safetensors'
 
 # %% ../../nbs/pretraining/edges.ipynb #eeca8c28
 @call_parse

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'BLURS', 'sample_tensors', 'LightSamples', 'Residual', 'blur_wall', 'TorchLightNet', 'light_losses',
-           'LightTraining', 'find_rooms', 'Resumable', 'warm_cosine', 'LightRun', 'save_light_net', 'load_torch_net',
-           'train_light', 'wall_light']
+           'LightTraining', 'find_rooms', 'Resumable', 'warm_cosine', 'AveragedRun', 'LightRun', 'save_light_net',
+           'load_torch_net', 'train_rooms', 'train_light', 'wall_light']
 
 # %% ../../nbs/pretraining/light.ipynb #980ef088
 import json
@@ -204,7 +204,9 @@ def _split(path):
 
 # %% ../../nbs/pretraining/light.ipynb #14a6eb81
 class Resumable:
-    "A training that counts its steps and can be stopped after any; subclasses have `batches` and `train_step`."
+    "A training that counts its steps and can be stopped after any; subclasses have `train_step`, and `samples`, `settings` and `workers` or their own `batches`."
+    collate = None # how samples become a batch; None: each of their parts is stacked
+
     def __init__(self,
         out:str|Path, # folder of the run
         accelerator:Accelerator, # what is prepared by it, or registered with it, is in the checkpoints
@@ -221,6 +223,14 @@ class Resumable:
         main = self.accelerator.is_main_process
         if found := newest_checkpoint(self.out, main): self.accelerator.load_state(str(found))
         if main: cut_log(self.out, self.step)
+
+    def batches(self) -> Iterator:
+        "The samples that are left, in their order."
+        left = range(self.step*self.settings.batch, len(self.samples))
+        loader = DataLoader(self.samples, self.settings.batch, sampler=left, collate_fn=self.collate, drop_last=True, num_workers=self.workers,
+                            prefetch_factor=4 if self.workers else None, multiprocessing_context='spawn' if self.workers else None, # a fork of OpenCV's threads hangs
+                            worker_init_fn=ignore_interrupts)
+        return self.accelerator.prepare(loader)
 
     def train(self,
         steps:int, # of the whole training
@@ -249,7 +259,37 @@ class Resumable:
 # %% ../../nbs/pretraining/light.ipynb #0cbf25de
 def warm_cosine(step, steps): return lr_factor(step, steps, 100, cosine_from=0, floor=1e-3) # both trainings of this folder were tuned with it
 
-class LightRun(Resumable):
+class AveragedRun(Resumable):
+    "A training with AdamW that keeps a moving average of the weights; subclasses have `losses`."
+    def __init__(self,
+        settings, # with seed, steps, batch, lr, ema, and `weights` of the losses
+        samples:Dataset, # steps*batch of them
+        make_net:Callable[[], nn.Module], # called when the seed is set
+        decay:float, # AdamW's weight decay
+        out:Path, # folder of checkpoints
+        accelerator:Accelerator,
+        workers:int, # processes that draw samples
+    ):
+        torch.manual_seed(settings.seed)
+        super().__init__(out, accelerator)
+        self.settings, self.samples, self.workers = settings, samples, workers
+        net = make_net()
+        self.net, self.optimizer = accelerator.prepare(net, torch.optim.AdamW(net.parameters(), lr=settings.lr, betas=(.9, .98), weight_decay=decay))
+        self.ema = AveragedModel(accelerator.unwrap_model(self.net), multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+        accelerator.register_for_checkpointing(self.ema)
+
+    def train_step(self, batch) -> dict[str, float]:
+        for group in self.optimizer.param_groups: group['lr'] = self.settings.lr*warm_cosine(self.step, self.settings.steps)
+        with self.accelerator.autocast(): losses = self.losses(batch)
+        self.accelerator.backward(sum(weight*loss for weight, loss in zip(self.settings.weights, losses.values(), strict=True)))
+        self.accelerator.clip_grad_norm_(self.net.parameters(), 1.)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update_parameters(self.accelerator.unwrap_model(self.net))
+        self.step += 1
+        return {name: loss.item() for name, loss in losses.items()}
+
+class LightRun(AveragedRun):
     "The training of a light network."
     def __init__(self,
         settings:LightTraining,
@@ -258,34 +298,11 @@ class LightRun(Resumable):
         accelerator:Accelerator,
         workers:int=1, # processes that draw samples
     ):
-        torch.manual_seed(settings.seed)
-        super().__init__(out, accelerator)
-        self.settings, self.workers = settings, workers
-        self.samples = LightSamples(rooms, settings.steps*settings.batch, settings.size, settings.seed+1)
-        net = TorchLightNet(settings.widths, settings.blurs, settings.surround).to(memory_format=torch.channels_last)
-        optimizer = torch.optim.AdamW(net.parameters(), lr=settings.lr, betas=(.9, .98), weight_decay=1e-2)
-        self.net, self.optimizer = accelerator.prepare(net, optimizer)
-        self.ema = AveragedModel(accelerator.unwrap_model(self.net), multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-        accelerator.register_for_checkpointing(self.ema)
+        samples = LightSamples(rooms, settings.steps*settings.batch, settings.size, settings.seed+1)
+        def make_net(): return TorchLightNet(settings.widths, settings.blurs, settings.surround).to(memory_format=torch.channels_last)
+        super().__init__(settings, samples, make_net, 1e-2, out, accelerator, workers)
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
-        "The samples that are left, in their order."
-        left = range(self.step*self.settings.batch, len(self.samples))
-        loader = DataLoader(self.samples, self.settings.batch, sampler=left, drop_last=True, num_workers=self.workers,
-                            prefetch_factor=4 if self.workers else None, multiprocessing_context='spawn' if self.workers else None, # a fork of OpenCV's threads hangs
-                            worker_init_fn=ignore_interrupts)
-        return self.accelerator.prepare(loader)
-
-    def train_step(self, batch) -> dict[str, float]:
-        for group in self.optimizer.param_groups: group['lr'] = self.settings.lr*warm_cosine(self.step, self.settings.steps)
-        with self.accelerator.autocast(): losses = light_losses(self.net, batch)
-        self.accelerator.backward(sum(weight*loss for weight, loss in zip(self.settings.weights, losses.values())))
-        self.accelerator.clip_grad_norm_(self.net.parameters(), 1.)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.ema.update_parameters(self.accelerator.unwrap_model(self.net))
-        self.step += 1
-        return {name: loss.item() for name, loss in losses.items()}
+    def losses(self, batch): return light_losses(self.net, batch)
 
     def load(self, path): # of an earlier training; the moving average starts from them, too
         for net in (self.accelerator.unwrap_model(self.net), self.ema.module): net.load_state_dict(load_torch_net(path).state_dict())
@@ -313,6 +330,29 @@ def load_torch_net(
     return net.eval()
 
 # %% ../../nbs/pretraining/light.ipynb #39fb3667
+def train_rooms(
+    begin:Callable[[list[Path]], Resumable], # makes the run, given the paths of its rooms
+    data:str|Path, # folder of `wall_rooms --lights`
+    out:Path, # folder for checkpoints, log and weights
+    settings, # dataclass, with the steps and the seed
+    accelerator:Accelerator,
+    save:Callable[[Resumable, dict], Path], # writes the weights, given the run and notes to keep with them
+    start:str|None=None, # weights to begin with, .safetensors of an earlier training; None: random weights
+    about:dict|None=None, # what else must be the same when it is continued
+    **options, # for `Resumable.train`: stop, save_every, progress
+) -> Path|None: # of `save`; None in other processes than the first
+    "Begin a training on rooms, or continue it, and save what it learnt."
+    rooms, main = find_rooms(data)['train'], accelerator.is_main_process
+    with lock_folder(out, main):
+        begun = begin_run(out/'training.json', dict(settings=asdict(settings), **(about or {}), rooms=[path.name for path in rooms]), ['rooms'], main)
+        if missing := set(begun['rooms']) - {path.name for path in rooms}: raise ValueError(f'{len(missing)} rooms that {out} was begun with are not in {data}: {sorted(missing)[:3]}')
+        run = begin([Path(data)/name for name in begun['rooms']])
+        if start: run.load(start)
+        run.resume()
+        run.train(settings.steps, **options)
+        return save(run, {'steps': run.step, 'rooms': len(begun['rooms']), 'seed': settings.seed}) if main else None
+
+# %% ../../nbs/pretraining/light.ipynb #9ead55e6
 def train_light(
     data:str|Path, # folder of `wall_rooms --lights`
     out:str|Path, # folder for checkpoints, log and weights
@@ -324,17 +364,11 @@ def train_light(
     start:str|None=None, # weights to begin with, .safetensors of an earlier training; None: random weights
 ) -> Path: # the weights
     "Train a light network, or continue its training."
-    out, rooms, accelerator = Path(out), find_rooms(data)['train'], Accelerator(mixed_precision='bf16', cpu=not torch.cuda.is_available())
-    main = accelerator.is_main_process
-    with lock_folder(out, main):
-        begun = begin_run(out/'training.json', dict(settings=asdict(settings), start=start and Path(start).name, rooms=[path.name for path in rooms]), ['rooms'], main)
-        if missing := set(begun['rooms']) - {path.name for path in rooms}: raise ValueError(f'{len(missing)} rooms that {out} was begun with are not in {data}: {sorted(missing)[:3]}')
-        run = LightRun(settings, [Path(data)/name for name in begun['rooms']], out, accelerator, workers)
-        if start: run.load(start)
-        run.resume()
-        run.train(settings.steps, stop, save_every=save_every, progress=progress)
-        notes = {'steps': run.step, 'rooms': len(begun['rooms']), 'seed': settings.seed}
-        return save_light_net(run.ema.module, out/'light.safetensors', notes) if main else out/'light.safetensors'
+    out, accelerator = Path(out), Accelerator(mixed_precision='bf16', cpu=not torch.cuda.is_available())
+    def save(run, notes): return save_light_net(run.ema.module, out/'light.safetensors', notes)
+    def begin(rooms): return LightRun(settings, rooms, out, accelerator, workers)
+    train_rooms(begin, data, out, settings, accelerator, save, start, dict(start=start and Path(start).name), stop=stop, save_every=save_every, progress=progress)
+    return out/'light.safetensors'
 
 # %% ../../nbs/pretraining/light.ipynb #428d3606
 @call_parse

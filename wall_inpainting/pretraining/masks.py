@@ -11,8 +11,8 @@ __all__ = ['TEXTURES', 'THINGS', 'COATS', 'SIZES', 'quiet_room', 'draw_texture',
 # %% ../../nbs/pretraining/masks.ipynb #1d1a3c5b
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,16 +27,15 @@ from fastcore.script import call_parse
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ..masks.network import STAGES, TorchMaskNet, click_distances, read_mask_file, robot_click
 from ..pictures.arrays import linear_to_srgb
 from ..pictures.photos import whole_file
-from .light import Resumable, find_rooms, warm_cosine
+from .light import Resumable, train_rooms, warm_cosine
 from .lit_rooms import LitRoom, draw_pair, photograph, read_lit_room, store_photo
 from ..rooms.surfaces import make_tile, oklch, smooth_noise
 from ..runs.command_lines import command
-from ..runs.folder import begin_run, ignore_interrupts, lock_folder
 
 # %% ../../nbs/pretraining/masks.ipynb #05d4dc1f
 @lru_cache(3)
@@ -482,13 +481,6 @@ class MaskRun(Resumable):
         self.ema = AveragedModel(accelerator.unwrap_model(self.net), multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
         accelerator.register_for_checkpointing(self.ema)
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
-        "The samples that are left, in their order."
-        left = range(self.step*self.settings.batch, len(self.samples))
-        loader = DataLoader(self.samples, self.settings.batch, sampler=left, drop_last=True, num_workers=self.workers, prefetch_factor=3 if self.workers else None,
-                            multiprocessing_context='spawn' if self.workers else None, worker_init_fn=ignore_interrupts) # a fork of OpenCV's threads hangs
-        return self.accelerator.prepare(loader)
-
     def answer(self, net, batch, g): # logits, target and clicks
         drawn = [choose_target(wall, segment, g) for wall, segment in zip(batch['wall'].cpu().numpy(), batch['segment'].cpu().numpy())]
         image, clicks = batch['image'], [list(several) for _, several in drawn]
@@ -550,18 +542,12 @@ def train_masks(
     start:str|None=None, # weights to begin with, .safetensors of an earlier training
 ) -> Path: # the weights
     "Train a network that finds walls, or continue its training."
-    out, rooms, accelerator = Path(out), find_rooms(data)['train'], Accelerator(cpu=not torch.cuda.is_available())
-    main = accelerator.is_main_process
-    with lock_folder(out, main):
-        about = dict(settings=asdict(settings), start=start and Path(start).name, backbone=backbone and Path(backbone).name, rooms=[path.name for path in rooms])
-        begun = begin_run(out/'training.json', about, ['rooms'], main)
-        if missing := set(begun['rooms']) - {path.name for path in rooms}: raise ValueError(f'{len(missing)} rooms that {out} was begun with are not in {data}: {sorted(missing)[:3]}')
-        run = MaskRun(settings, [Path(data)/name for name in begun['rooms']], out, accelerator, backbone, workers)
-        if start: run.load(start)
-        run.resume()
-        run.train(settings.steps, stop, save_every=save_every, progress=progress)
-        notes = {'steps': run.step, 'rooms': len(begun['rooms']), 'seed': settings.seed}
-        return save_mask_net(run.ema.module, out/'masks.safetensors', notes) if main else out/'masks.safetensors'
+    out, accelerator = Path(out), Accelerator(cpu=not torch.cuda.is_available())
+    def begin(rooms): return MaskRun(settings, rooms, out, accelerator, backbone, workers)
+    def save(run, notes): return save_mask_net(run.ema.module, out/'masks.safetensors', notes)
+    about = dict(start=start and Path(start).name, backbone=backbone and Path(backbone).name)
+    train_rooms(begin, data, out, settings, accelerator, save, start, about, stop=stop, save_every=save_every, progress=progress)
+    return out/'masks.safetensors'
 
 # %% ../../nbs/pretraining/masks.ipynb #3138a824
 @call_parse

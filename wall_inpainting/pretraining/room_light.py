@@ -7,8 +7,8 @@ __all__ = ['SIZE', 'PARTS', 'SmallRoom', 'read_small_room', 'draw_old_paint', 'd
            'RoomSamples', 'TorchRoomNet', 'room_losses', 'RoomTraining', 'RoomRun', 'train_room_net', 'wall_room_net']
 
 # %% ../../nbs/pretraining/room_light.ipynb #a62276e7
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,18 +19,16 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from fastcore.script import call_parse
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ..light.formula import blackbody
 from ..light.room import BOUNCE
 from ..pictures.arrays import LUMINANCE, linear_to_srgb
-from .light import Residual, Resumable, find_rooms, save_light_net, warm_cosine
+from .light import AveragedRun, Residual, save_light_net, train_rooms
 from .lit_rooms import photograph
 from ..rooms.folder import load_render
 from ..rooms.surfaces import oklch, paint_card
 from ..runs.command_lines import command
-from ..runs.folder import begin_run, ignore_interrupts, lock_folder
 
 # %% ../../nbs/pretraining/room_light.ipynb #b78de50a
 SIZE = 64, 48 # (width, height) px of the copy that the network sees
@@ -223,12 +221,12 @@ class RoomTraining:
     lr: float = 2e-3 # at its highest, after the first 100 steps; then down a cosine
     ema: float = .995 # of the weights that are kept
     seed: int = 0
-    spread_weight: float = .01 # of the loss 'spread': it must not disturb the colour
+    weights: tuple[float, ...] = (1., .01) # of 'color' and 'spread', which must not disturb the colour
 
     def __post_init__(self):
         if wrong := [name for name in ('steps', 'batch', 'lr') if getattr(self, name) <= 0]: raise ValueError(f'{wrong[0]} must be more than 0, not {getattr(self, wrong[0])}')
 
-class RoomRun(Resumable):
+class RoomRun(AveragedRun):
     "The training of a network that guesses a room's light."
     def __init__(self,
         settings:RoomTraining,
@@ -236,33 +234,9 @@ class RoomRun(Resumable):
         out:Path, # folder of checkpoints
         accelerator:Accelerator,
         workers:int=1, # processes that draw samples
-    ):
-        torch.manual_seed(settings.seed)
-        super().__init__(out, accelerator)
-        self.settings, self.workers = settings, workers
-        self.samples = RoomSamples(rooms, settings.steps*settings.batch, settings.seed+1)
-        net = TorchRoomNet()
-        self.net, self.optimizer = accelerator.prepare(net, torch.optim.AdamW(net.parameters(), lr=settings.lr, betas=(.9, .98), weight_decay=.02))
-        self.ema = AveragedModel(accelerator.unwrap_model(self.net), multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-        accelerator.register_for_checkpointing(self.ema)
+    ): super().__init__(settings, RoomSamples(rooms, settings.steps*settings.batch, settings.seed+1), TorchRoomNet, .02, out, accelerator, workers)
 
-    def batches(self) -> Iterator[RoomSample]:
-        "The samples that are left, in their order."
-        left = range(self.step*self.settings.batch, len(self.samples))
-        loader = DataLoader(self.samples, self.settings.batch, sampler=left, drop_last=True, num_workers=self.workers, prefetch_factor=4 if self.workers else None,
-                            multiprocessing_context='spawn' if self.workers else None, worker_init_fn=ignore_interrupts) # a fork of OpenCV's threads hangs
-        return self.accelerator.prepare(loader)
-
-    def train_step(self, batch) -> dict[str, float]:
-        for group in self.optimizer.param_groups: group['lr'] = self.settings.lr*warm_cosine(self.step, self.settings.steps)
-        losses = room_losses(self.net, batch)
-        self.accelerator.backward(losses['color'] + self.settings.spread_weight*losses['spread'])
-        self.accelerator.clip_grad_norm_(self.net.parameters(), 1.)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.ema.update_parameters(self.accelerator.unwrap_model(self.net))
-        self.step += 1
-        return {name: loss.item() for name, loss in losses.items()}
+    def losses(self, batch): return room_losses(self.net, batch)
 
 # %% ../../nbs/pretraining/room_light.ipynb #fc06165c
 def train_room_net(
@@ -275,16 +249,11 @@ def train_room_net(
     stop:int|None=None, # step after which to end, to continue another time
 ) -> Path: # the weights
     "Train the network, or continue its training."
-    out, rooms, accelerator = Path(out), find_rooms(data)['train'], Accelerator(cpu=not torch.cuda.is_available())
-    main = accelerator.is_main_process
-    with lock_folder(out, main):
-        begun = begin_run(out/'training.json', dict(settings=asdict(settings), rooms=[path.name for path in rooms]), ['rooms'], main)
-        if missing := set(begun['rooms']) - {path.name for path in rooms}: raise ValueError(f'{len(missing)} rooms that {out} was begun with are not in {data}: {sorted(missing)[:3]}')
-        run = RoomRun(settings, [Path(data)/name for name in begun['rooms']], out, accelerator, workers)
-        run.resume()
-        run.train(settings.steps, stop, save_every=save_every, progress=progress)
-        notes = {'steps': run.step, 'rooms': len(begun['rooms']), 'seed': settings.seed}
-        return save_light_net(run.ema.module, out/'room.safetensors', notes) if main else out/'room.safetensors'
+    out, accelerator = Path(out), Accelerator(cpu=not torch.cuda.is_available())
+    def begin(rooms): return RoomRun(settings, rooms, out, accelerator, workers)
+    def save(run, notes): return save_light_net(run.ema.module, out/'room.safetensors', notes)
+    train_rooms(begin, data, out, settings, accelerator, save, stop=stop, save_every=save_every, progress=progress)
+    return out/'room.safetensors'
 
 @call_parse
 @command(again='') # the same command continues

@@ -22,17 +22,16 @@ from wall_inpainting.gap.runs import held_out
 from wall_inpainting.inference import WallPainter
 from wall_inpainting.models.bundles import load_bundle
 from wall_inpainting.models.settings import FAITHFUL, LOCKED
-from wall_inpainting.pictures.imagefolder import read_metadata
 from wall_inpainting.pretraining.scores import material_distance
 from wall_inpainting.validation.runs import validate_sample
 
 FREE = dict(lock=0., start='photo')
 ABLATION = {'pure noise': FREE, 'start alone': dict(lock=.04), 'lock 0.25': dict(lock=.25), 'lock 0.5': dict(lock=.5), 'lock 0.8': {}, 'lock 1': dict(lock=1.),
             'band 1': dict(lock_band=1), 'band 3': dict(lock_band=3), 'band 9': dict(lock_band=9), 'trailing': dict(spacing='trailing'),
-            'DPM-Solver++': dict(scheduler='dpm'), 'guidance 1': dict(guidance=1.), 'guidance 2.5': dict(guidance=2.5), '4 steps': dict(steps=4),
-            '30 steps': dict(steps=30), 'free, DPM-Solver++': FREE | dict(scheduler='dpm')}
-STRENGTHS = {f'strength {strength:g}{", locked" if lock else ""}': dict(strength=strength, lock=lock, material=material)
-             for material in ('covered',) for lock in (0., .8) for strength in (.5, .75, 1.)}
+            'DDIM': dict(scheduler='ddim'), 'guidance 1': dict(guidance=1.), 'guidance 2.5': dict(guidance=2.5), '4 steps': dict(steps=4),
+            '30 steps': dict(steps=30)}
+STRENGTHS = {f'strength {strength:g}{", locked" if lock else ""}{", everywhere" if material != FAITHFUL.material else ""}': dict(strength=strength, lock=lock, material=material)
+             for material in ('covered', 'everywhere') for lock in (0., .8) for strength in (.5, .75, 1.)}
 
 
 def paint(painter, samples, settings, seed):
@@ -95,8 +94,8 @@ if __name__ == '__main__':
     bundle = load_bundle(args.bundle, 'cpu')
     painter = WallPainter(bundle, progress=False)
     samples = held_out(args.rooms, bundle.resolution, args.photos)
-    rows = {row['file_name']: row['kind'] for row in read_metadata(args.rooms, 'validation')}
-    kinds = [rows[next(name for name in rows if Path(name).stem == Path(sample.name).stem)] for sample in samples]
+    rows = [json.loads(line) for line in (args.rooms/'validation'/'metadata.jsonl').read_text().splitlines()]
+    kinds = [rows[sample.index]['kind'] for sample in samples]
     found = json.loads(args.out.read_text()) if args.out.is_file() else {}
     found |= dict(photos=len(samples), kinds=kinds)
     if 'ablation' in args.only: found['ablation'] = ablate(painter, samples)

@@ -12,15 +12,15 @@ from .gap.report import dosed_values, draw_distances, draw_doses, draw_estimates
 def plot_gap(
     results:dict, # of `read_gap`
 ): # closed matplotlib figure
-    "ΔE00 of every condition, pure and faithful, by the reference's dose, by guidance, and by the distance of the colours"
+    "ΔE00 of every condition, free and locked, by the reference's dose, by guidance, and by the distance of the colours"
     import matplotlib.pyplot as plt
     below = [dose for dose in ('scale', 'guidance') if dosed_values(results, dose)] + ['distance']
     wide = len(below) # columns: a multiple of both rows' axes
-    mosaic = [['pure']*wide+['faithful']*wide, [name for name in below for _ in range(2)]]
+    mosaic = [['pure']*wide+['locked']*wide, [name for name in below for _ in range(2)]]
     figure, axes = plt.subplot_mosaic(mosaic, figsize=(8.6, 3.5+.27*len(results['labels'])), dpi=90, layout='constrained')
     plt.close(figure) # an open figure would show a second time
-    for settings in ('pure', 'faithful'): draw_estimates(axes[settings], results, settings)
-    axes['faithful'].set(yticklabels=[], xlim=axes['pure'].get_xlim()) # same scale, so that both can be compared
+    for settings in ('pure', 'locked'): draw_estimates(axes[settings], results, settings)
+    axes['locked'].set(yticklabels=[], xlim=axes['pure'].get_xlim()) # same scale, so that both can be compared
     for dose in below[:-1]: draw_doses(axes[dose], results, dose)
     draw_distances(axes['distance'], results)
     for axis in axes.values(): axis.spines[['top', 'right']].set_visible(False); axis.tick_params(labelsize=8)

@@ -61,7 +61,7 @@ class InferenceSettings:
 # %% ../../nbs/models/settings.ipynb #7fc11806
 SPEC = InferenceSettings('spec', frame='photo', start='photo', finish='picture', strength=.99, spacing='leading')
 FAITHFUL = InferenceSettings('faithful', strength=.5, scheduler='dpm', spacing='leading')
-LOCKED = InferenceSettings('locked', frame='photo', finish='picture', steps=12, strength=1., scheduler='ddim', lock=.8)
+LOCKED = InferenceSettings('locked', frame='photo', finish='picture', steps=12, strength=1., scheduler='dpm', lock=.8)
 INFERENCE_SETTINGS = {settings.name: settings for settings in (SPEC, FAITHFUL, LOCKED)}
 
 # %% ../../nbs/models/settings.ipynb #ed14510b

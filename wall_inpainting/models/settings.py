@@ -62,7 +62,7 @@ class InferenceSettings:
 SPEC = InferenceSettings('spec', frame='photo', start='photo', finish='picture', strength=.99, spacing='leading')
 FAITHFUL = InferenceSettings('faithful', strength=.5, scheduler='dpm', spacing='leading')
 LOCKED = InferenceSettings('locked', frame='photo', finish='picture', steps=12, strength=1., scheduler='dpm', lock=.8)
-INFERENCE_SETTINGS = {settings.name: settings for settings in (SPEC, FAITHFUL, LOCKED)}
+INFERENCE_SETTINGS = {settings.name: settings for settings in (SPEC, LOCKED, FAITHFUL)}
 
 # %% ../../nbs/models/settings.ipynb #ed14510b
 _PATTERN = .02 # of the range 0..1, standard deviation at 56 px a side

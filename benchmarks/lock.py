@@ -52,7 +52,7 @@ def ablate(painter, samples, seeds=(0, 1, 2)):
     for name, changes in tqdm(ABLATION.items(), 'variants'):
         runs = [paint(painter, samples, replace(LOCKED, **changes), seed) for seed in seeds]
         errors, pixels = (np.stack([column(run, metric) for run in runs]) for metric in ('delta_e_2000', 'pixel_delta_e_2000'))
-        rows.append(dict(variant=name, changes=changes, mean=errors.mean(), worst=errors.max(), seeds=errors.mean(1).tolist(), pixel=pixels.mean(),
+        rows.append(dict(variant=name, changes=changes, photos=len(samples), mean=errors.mean(), worst=errors.max(), seeds=errors.mean(1).tolist(), pixel=pixels.mean(),
                          shading=np.nanmean([column(run, 'shading_corr') for run in runs]), pattern=np.nanmean([column(run, 'pattern_left') for run in runs])))
         print(rows[-1], flush=True)
     return rows
@@ -101,7 +101,6 @@ if __name__ == '__main__':
     rows = [json.loads(line) for line in (args.rooms/'validation'/'metadata.jsonl').read_text().splitlines()]
     kinds = [rows[sample.index]['kind'] for sample in samples]
     found = json.loads(args.out.read_text()) if args.out.is_file() else {}
-    found |= dict(photos=len(samples), kinds=kinds)
     if 'ablation' in args.only: found['ablation'] = ablate(painter, samples)
     if 'strengths' in args.only: found['strengths'] = by_strength(painter, samples, kinds)
     if 'cost' in args.only: found['cost'] = cost(painter, samples[0], args.runs)

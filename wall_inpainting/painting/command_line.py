@@ -27,7 +27,7 @@ from ..inference import ENGINES, WallPainter, no_garbage_collection
 from ..masks.find import find_wall, parse_clicks
 from ..pictures.photos import check_output, convert_profile, output_notes, read_mask, read_photo, write_image
 from ..models.settings import INFERENCE_SETTINGS, SEED
-from ..runs.command_lines import command
+from ..runs.command_lines import command, say
 from ..validation_metrics import delta_e_2000, linear_to_lab
 
 # %% ../../nbs/painting/command_line.ipynb #ce003ef6
@@ -142,13 +142,6 @@ def _read_paints(photo, sample, color, palette, reference):
     reference = read_photo(reference)
     return [], convert_profile(reference.image, reference.icc, photo.icc)
 
-def _say(text):
-    "Print, also where the output can't show every character (Windows: cp1252)"
-    encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
-    try: text.encode(encoding)
-    except UnicodeEncodeError: text = text.replace('Δ', 'd').encode(encoding, 'replace').decode(encoding)
-    print(text)
-
 _TOLD = {'photo': 'guessed from the photo', 'paint': 'told by the paint on the wall', 'white': 'told by something white'}
 
 def _describe_look(repaint):
@@ -161,12 +154,12 @@ def _write(repaints, photo, paths, overwrite):
     space = " (in the photo's colour space)" if photo.icc else ''
     for path,repaint in zip(paths, repaints):
         write_image(repaint.image, path, photo, overwrite)
-        _say(f'{path}: {photo.image.width} x {photo.image.height} px, {repaint.engine}, {repaint.settings.edges} edges, wall {color_to_hex(repaint.median)}, '
+        say(f'{path}: {photo.image.width} x {photo.image.height} px, {repaint.engine}, {repaint.settings.edges} edges, wall {color_to_hex(repaint.median)}, '
              f'ΔE00 {repaint.delta_e:.2f} from {_describe_look(repaint)}{space}, '
              f'{uneven_share(repaint.image, repaint.mask):.0%} of the wall farther than ΔE00 10 from smooth light, {sum(repaint.timings.values()):.1f} s')
     if len(paths) > len(repaints):
         sheet = side_by_side([photo.image, repaints[0].mask, *(repaint.image for repaint in repaints)])
-        _say(str(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite)))
+        say(str(write_image(sheet, paths[-1], replace(photo, alpha=None), overwrite)))
 
 # %% ../../nbs/painting/command_line.ipynb #c60bd4fa
 _PHOTO = Param('photo to repaint; without one, a bundled sample room', str, opt=False, nargs='?')
@@ -233,7 +226,7 @@ def wall_repaint(
     if engine == 'diffusion': _announce(painter.bundle, recipe, len(colors))
     told = dict(was=was, white=white)
     doubts = mask_doubts(scene.image, wall) + (light_doubts(scene.image, wall, colors[0]) if colors and light == LIGHTS[0] and not any(told.values()) else ())
-    for note in (*scene.notes, *doubts, *output_notes(paths[0], scene)): _say(note)
+    for note in (*scene.notes, *doubts, *output_notes(paths[0], scene)): say(note)
     if palette: repaints = painter.palette(scene.image, wall, colors, recipe, generator, **told)
     else: repaints = [painter(scene.image, wall, *(colors or [None]), texture, recipe, generator, **told)]
     _write(repaints, scene, paths, overwrite)

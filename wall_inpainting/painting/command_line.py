@@ -379,7 +379,7 @@ def wall_repaint(
     # all that can be wrong with names, colours and files comes before any long work
     engine = engine or ('diffusion' if bundle else 'light')
     named = [photo] if isinstance(photo, (str, Path)) else list(photo or ())
-    if settings == 'spec' and engine != 'diffusion': raise ValueError('--settings spec needs --engine diffusion')
+    if settings != 'faithful' and engine != 'diffusion': raise ValueError(f'--settings {settings} needs --engine diffusion')
     if color is None and palette is None and not reference and not named: color = '#7a9e7e'
     if len(given := [name for name,value in dict(color=color, palette=palette, reference=reference).items() if value is not None]) != 1:
         raise ValueError(f'give one of --color, --palette and --reference; given: {", ".join(given) or "none of them"}')

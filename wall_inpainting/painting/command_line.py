@@ -132,10 +132,11 @@ def _read_scene(photo, mask, clicked=False):
         if mask: raise ValueError(f'--mask {mask}: the photo that it belongs to is missing')
         row = json.loads((sample_rooms()/'metadata.jsonl').read_text(encoding='utf-8').splitlines()[0])
         photo,mask = sample_rooms()/row['file_name'],None if clicked else sample_rooms()/row['mask_file_name']
-    if mask is None and not clicked:
-        raise ValueError(f"where is the wall of {photo}? Click it, in px from the left and from the top: --click '300,200'; and what is no wall: --not '640,480'. "
-                         f"wall_mask {photo} writes what the clicks find, wall_studio lets you click with the mouse. A mask that you have goes to --mask: white where the wall is")
     photo = read_photo(photo)
+    if mask is None and not clicked:
+        width,height = photo.image.size
+        raise ValueError(f"where is the wall of {photo.path}? Click it, in px from the left and from the top of the {width} x {height}: --click '{width//2},{height//4}'; and what is no wall: --not '{width//2},{height*7//8}'. "
+                         f"wall_mask {photo.path} writes what the clicks find, wall_studio lets you click with the mouse. A mask that you have goes to --mask: white where the wall is")
     return photo,mask and read_mask(mask, photo)
 
 def _read_chips(text, decks, option):

@@ -13,6 +13,7 @@ _HOMES = {'color_reference': 'apply_color_jitter color_to_hex create_solid_color
           'masks.outlines': 'refine_mask',
           'models.bundles': 'Bundle load_bundle',
           'painting.fast': 'FastPainter',
+          'painting.paints': 'Chip Deck find_chip named_chips read_deck',
           'pictures.arrays': 'sample_rooms',
           'pictures.photos': 'Photo read_mask read_photo write_image',
           'training': 'ALIGNED ORIGINAL TRAINING_RECIPES',

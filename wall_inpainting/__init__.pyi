@@ -8,6 +8,7 @@ from .masks.find import WallFinder, find_wall
 from .masks.outlines import refine_mask
 from .models.bundles import Bundle, load_bundle
 from .painting.fast import FastPainter
+from .painting.paints import Chip, Deck, find_chip, named_chips, read_deck
 from .pictures.arrays import sample_rooms
 from .pictures.photos import Photo, read_mask, read_photo, write_image
 from .training import ALIGNED, ORIGINAL, TRAINING_RECIPES
@@ -16,9 +17,9 @@ from .validation.runs import validate
 from .validation_metrics import compute_color_fidelity_metrics, dominant_color_to_pil, mask_tensor_to_pil, tensor_to_pil
 
 __version__: str
-__all__ = ['ALIGNED', 'Bundle', 'FAITHFUL', 'FastPainter', 'InferenceSettings', 'ORIGINAL', 'Photo', 'Repaint', 'SPEC', 'TRAINING_RECIPES',
-           'TrainingSettings', 'ValidationSample', 'ValidationVisualizer', 'WallFinder', 'WallInpaintingDataset', 'WallPainter', 'apply_color_jitter',
-           'collate_fn', 'color_to_hex', 'compute_color_fidelity_metrics', 'create_segment_overlay', 'create_solid_color_reference',
-           'dominant_color_to_pil', 'estimate_light', 'extract_dominant_color', 'find_wall', 'generate_random_color', 'load_bundle',
-           'mask_tensor_to_pil', 'parse_color', 'read_mask', 'read_photo', 'recolor', 'refine_mask', 'repaint_wall', 'sample_rooms', 'tensor_to_pil',
-           'train_lora', 'validate', 'write_image']
+__all__ = ['ALIGNED', 'Bundle', 'Chip', 'Deck', 'FAITHFUL', 'FastPainter', 'InferenceSettings', 'ORIGINAL', 'Photo', 'Repaint', 'SPEC',
+           'TRAINING_RECIPES', 'TrainingSettings', 'ValidationSample', 'ValidationVisualizer', 'WallFinder', 'WallInpaintingDataset', 'WallPainter',
+           'apply_color_jitter', 'collate_fn', 'color_to_hex', 'compute_color_fidelity_metrics', 'create_segment_overlay',
+           'create_solid_color_reference', 'dominant_color_to_pil', 'estimate_light', 'extract_dominant_color', 'find_chip', 'find_wall',
+           'generate_random_color', 'load_bundle', 'mask_tensor_to_pil', 'named_chips', 'parse_color', 'read_deck', 'read_mask', 'read_photo',
+           'recolor', 'refine_mask', 'repaint_wall', 'sample_rooms', 'tensor_to_pil', 'train_lora', 'validate', 'write_image']

@@ -30,6 +30,7 @@ def parse_color(
     if isinstance(color, str):
         text = color.strip().lower()
         if re.fullmatch(r'#([0-9a-f]{3}|[0-9a-f]{6})', text): return np.array(ImageColor.getrgb(text), np.uint8)
+        if re.fullmatch(r'[0-9a-f]{3}|[0-9a-f]{6}', text): raise ValueError(f"{color!r} is not a colour; a hex number has a # in front, and on a command line quotes around it: '#{text}'")
         if not re.match(r'rgb\(|[\d.+-]', text):
             from matplotlib.colors import CSS4_COLORS, XKCD_COLORS
             name = CSS4_COLORS.get(text) or XKCD_COLORS.get('xkcd:' + text.removeprefix('xkcd:'))

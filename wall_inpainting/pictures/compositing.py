@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['Frame', 'frame_photo', 'frame_wall', 'wall_detail', 'contrast', 'material_change', 'cover_material', 'add_material',
-           'side_by_side']
+           'label_font', 'fit_text', 'side_by_side']
 
 # %% ../../nbs/pictures/compositing.ipynb #6b548c39
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ..color_reference import parse_color
 from .arrays import CODE_OF_LIGHT, LIGHT_OF_CODE, LUMINANCE, wall_median
@@ -187,14 +189,35 @@ def add_material(
         gain *= (LIGHT_OF_CODE[target] + 1e-4)/(LIGHT_OF_CODE[median] + 1e-4)
     return Image.fromarray(pixels)
 
+# %% ../../nbs/pictures/compositing.ipynb #6f8680e7
+def label_font(
+    size:int, # px, 1 or more
+) -> ImageFont.FreeTypeFont: # DejaVu Sans
+    "The typeface of all labels, which comes with matplotlib."
+    return ImageFont.truetype(str(Path(find_spec('matplotlib').origin).parent/'mpl-data'/'fonts'/'ttf'/'DejaVuSans.ttf'), size) # found, not imported: that takes longer than a repaint
+
+# %% ../../nbs/pictures/compositing.ipynb #3a1d0ebc
+def fit_text(
+    text:str, # one line
+    font, # PIL font
+    width:int, # px
+) -> str: # the text, or its beginning and an ellipsis
+    "Cut a text to a width."
+    if width < font.getlength('…'): raise ValueError(f'{width} px are too few for any text')
+    if font.getlength(text) <= width: return text
+    keep = next(n for n in range(len(text), -1, -1) if font.getlength(text[:n].rstrip()+'…') <= width)
+    return text[:keep].rstrip()+'…'
+
 # %% ../../nbs/pictures/compositing.ipynb #8dcd4a2c
 def side_by_side(
     images:Sequence[Image.Image], # any modes and sizes
     side:int=1600, # px: what is larger is shrunk to this longer side
     ncols:int|None=None, # pictures in a row; None: up to 4
+    labels:Sequence[str]=(), # one for each picture; none: no labels
 ) -> Image.Image: # RGB
     "Pictures in rows on one sheet."
     if not images: raise ValueError('no pictures to show')
+    if labels and len(labels) != len(images): raise ValueError(f'{len(images)} pictures need as many labels, not {len(labels)}')
     def shrink(image):
         small = image.convert('RGB') # a copy
         small.thumbnail((side, side), Image.Resampling.LANCZOS) # never enlarges
@@ -202,7 +225,12 @@ def side_by_side(
     images = [shrink(image) for image in images]
     ncols = ncols or min(len(images), 4)
     width,height = max(i.width for i in images),max(i.height for i in images)
-    gap = max(2, width//80)
-    sheet = Image.new('RGB', (ncols*(width+gap)-gap, -(-len(images)//ncols)*(height+gap)-gap), 'white')
-    for i,image in enumerate(images): sheet.paste(image, (i%ncols*(width+gap), i//ncols*(height+gap)))
+    gap,letters = max(2, width//80),max(11, width//32) # px: 30 letters or so in a picture's width
+    step = height + gap + (2*letters if labels else 0)
+    sheet = Image.new('RGB', (ncols*(width+gap)-gap, -(-len(images)//ncols)*step-gap), 'white')
+    draw,font = ImageDraw.Draw(sheet),label_font(letters) if labels else None
+    for i,image in enumerate(images):
+        x,y = i%ncols*(width+gap),i//ncols*step
+        sheet.paste(image, (x, y))
+        if labels: draw.text((x + width//2, y + height + letters), fit_text(labels[i], font, width), '#222222', font, 'mm')
     return sheet

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RepaintStudio', 'studio_notebook', 'wall_studio']
 
-# %% ../../nbs/studio/page.ipynb #1ee4e8f5
+# %% ../../nbs/studio/page.ipynb #0dc4c3f3
 import json
 from base64 import b64encode
 from collections.abc import Sequence
@@ -25,15 +25,17 @@ from PIL import Image
 from ..color_reference import color_to_hex
 from ..inference import ENGINES
 from ..models.settings import INFERENCE_SETTINGS
+from ..painting.paints import find_chip, named_chips, read_deck
 from ..pictures.photos import PhotoError, read_mask, read_photo
 from ..runs.command_lines import command
 from .session import RepaintSession, before_after, draw_selection, file_word, sample_photos
 from .sharing import shown_copy
 from .widgets import Explorer, picture_bytes
 
-# %% ../../nbs/studio/page.ipynb #3e4c47d9
+# %% ../../nbs/studio/page.ipynb #838d6a23
 _ASSETS = files('wall_inpainting')/'data'/'studio'
 _LARGEST_UPLOAD = 200 # MB: a JPEG of 108 megapixels has 30 to 60
+_SWATCHES = 400 # squares: more are found by name alone
 _SAMPLE = 160 # px, the width of a sample room's small picture
 _STARTERS = dict(zip('chalk linen oat sand clay taupe fog dove pewter slate charcoal sage moss olive bottle mint duck-egg sky dusty-blue denim night teal butter ochre peach terracotta brick blush rose plum'.split(),
                      '#f4f1ea #ece5d8 #ddd2bf #cbb99d #b89b82 #9a8b7c #dcdedc #b9bab6 #8d9191 #5f696e #3a3d3f #a3b196 #7b8767 #5f6442 #2f4a3c #cfe0d4 #c6d8d6 #bcd2df #8aa5b8 #4f6d8c #27344d #2f6f73 #f2e3b3 #c99a45 #f0c9ae #b9643f #8c4334 #e6cbc4 #c48b88 #5b3a4c'.split())) # to begin with: greyer than a screen's named colours, as wall paints are
@@ -54,14 +56,16 @@ def _samples():
     def small(path): return 'data:image/jpeg;base64,' + b64encode(picture_bytes(shown_copy(read_photo(path).image, _SAMPLE), 'jpeg')).decode()
     return [dict(name=name, picture=small(photo)) for name, (photo, _) in list(sample_photos().items())[:6]]
 
-# %% ../../nbs/studio/page.ipynb #08e4342e
+# %% ../../nbs/studio/page.ipynb #52b35b7a
 class RepaintStudio(Explorer):
     "Find a wall, repaint it, save it"
     def __init__(self,
         bundle=None, # Bundle, or a name or folder for `load_bundle`, for engine 'diffusion'; None: no models
         folder='.', # where *save* writes
+        colors=None, # the user's own fan deck, a CSV file as for `read_deck`; None: names of CSS and xkcd alone
         page:bool=False, # whether all of the window is its own
     ):
+        self.decks = [read_deck(colors)] if colors else []
         self.session, self.folder, self.lock, self.view = RepaintSession(bundle), Path(folder), RLock(), _view_class()(page=page)
         self.engine, self.settings, self.saved, self._part, self._looks, self._seen = 'light', 'faithful', [], None, {}, None
         self.engines = [name for name in ENGINES if bundle is not None or name != 'diffusion']
@@ -75,7 +79,7 @@ class RepaintStudio(Explorer):
         if session.mask is None or not session.paints: return draw_selection(session.image, session.mask, session.corners)
         return before_after(session.small()[0], session.find_repaint(session.paints[0].color, self.engine, False).image, .62)
 
-# %% ../../nbs/studio/page.ipynb #8343bad0
+# %% ../../nbs/studio/page.ipynb #3c0304c5
 @patch
 def paint_key(self:RepaintStudio,
     color:str, # '#rrggbb'
@@ -89,7 +93,7 @@ def state(self:RepaintStudio) -> dict: # of JSON's types
     "All that the page shows, but for pictures"
     session, decided = self.session, self.session.decided
     photo = decided.photo and dict(id=str(id(decided.photo)), name=decided.name, width=session.image.width, height=session.image.height, shown=session.small()[0].width, notes=list(decided.photo.notes))
-    paints = [dict(color=paint.color, name=paint.name, key=(key := self.paint_key(paint.color)), note=self._looks.get(key, '')) for paint in decided.paints]
+    paints = [dict(color=paint.color, name=paint.name, key=(key := self.paint_key(paint.color)), note=_paint_note(self, paint, key)) for paint in decided.paints]
     return dict(photo=photo, name=decided.name, wall=decided.number, corners=decided.corners, places=decided.places, paints=paints, light=decided.light, was=decided.was, white=decided.white,
                 undo=session.history[-1][0] if session.history else '', engine=self.engine, settings=self.settings, sample=bool(photo) and decided.photo.path in [path for path, _ in sample_photos().values()],
                 suffix='.jpg' if decided.photo and decided.photo.path.suffix.lower() in ('.jpg', '.jpeg', '.heic', '.heif') and not decided.photo.alpha else '.png', saved=self.saved)
@@ -115,7 +119,7 @@ def show(self:RepaintStudio):
         self.send('picture', picture_bytes(shown_copy(image, max(image.size), session.photo.icc) if what == 'photo' else mask, format), what=what, key=key)
         self._seen[what] = key
 
-# %% ../../nbs/studio/page.ipynb #3c8da4b1
+# %% ../../nbs/studio/page.ipynb #ccf99d0c
 _ACTS = {} # what the page may ask for, by name
 
 def _act(function):
@@ -141,7 +145,7 @@ def receive(self:RepaintStudio,
             error = str(wrong) or type(wrong).__name__
         self.send('done', *answers, number=message.get('number'), reply=reply, error=error)
 
-# %% ../../nbs/studio/page.ipynb #2263be3e
+# %% ../../nbs/studio/page.ipynb #b06e9f62
 @patch
 def warm_up(self:RepaintStudio):
     "Read the networks, and look at the photo, before somebody waits for it"
@@ -154,6 +158,11 @@ def warm_up(self:RepaintStudio):
 def _in_background(studio):
     if studio._seen is not None: Thread(target=studio.warm_up, daemon=True).start() # somebody looks at the page
 
+def _swatches(studio):
+    "Names and colours to choose from: of the user's own deck, where there is one"
+    if not studio.decks: return [(name.replace('-', ' '), color) for name, color in _STARTERS.items()]
+    return [(chip.name or chip.code, chip.hex) for deck in studio.decks for chip in deck][:_SWATCHES]
+
 def _begin(studio, *args, **options):
     "Open a photo and forget what belonged to the one before"
     studio.session.open(*args, **options)
@@ -164,7 +173,7 @@ def _begin(studio, *args, **options):
 def _hello(studio):
     studio._seen = {} # a page that was just opened has seen nothing
     heic = bool(find_spec('pillow_heif'))
-    studio.send('about', about=dict(samples=_samples(), swatches=[(name.replace('-', ' '), color) for name, color in _STARTERS.items()], engines=studio.engines,
+    studio.send('about', about=dict(samples=_samples(), swatches=_swatches(studio), engines=studio.engines,
                                     settings=list(INFERENCE_SETTINGS), limit=_LARGEST_UPLOAD, heic=heic, folder=str(studio.folder.resolve())))
     _in_background(studio)
 
@@ -183,7 +192,7 @@ def _upload(studio, name, part, parts, buffers):
     try: _begin(studio, path, name=path.stem)
     finally: studio._part.cleanup()
 
-# %% ../../nbs/studio/page.ipynb #74f78720
+# %% ../../nbs/studio/page.ipynb #1c390f1c
 @_act
 def _truth(studio):
     "The sample room's own mask"
@@ -216,11 +225,14 @@ def _clear(studio): studio.session.clear()
 def _undo(studio):
     return dict(said=f'took back {said}' if (said := studio.session.undo()) else 'nothing is left to take back')
 
-# %% ../../nbs/studio/page.ipynb #57ebf2ea
+# %% ../../nbs/studio/page.ipynb #16eb98bf
 @_act
 def _paint(studio, color, name=None):
-    place = studio.session.add_paint(color, name)
-    return dict(color=studio.session.paints[place].color)
+    "A paint by name, code or numbers; one without a name is called as one that the eye can't tell from it, or by its numbers"
+    chip = find_chip(color, *studio.decks)
+    near = next((match.chip.name for deck in (*studio.decks, named_chips()) for match in deck.nearest(chip) if match.delta_e < 1), '')
+    place = studio.session.add_paint(chip.hex, (name or chip.name or near or chip.hex).removeprefix('xkcd:'))
+    return dict(color=chip.hex, place=place)
 
 @_act
 def _rename(studio, place, name): studio.session.change_paint(place, name=name)
@@ -232,7 +244,7 @@ def _drop(studio, place): studio.session.drop_paint(place)
 def _name(studio, name): studio.session.rename(name)
 
 @_act
-def _light(studio, light, was=(), white=None): studio.session.set_light(light, was, white)
+def _light(studio, light, was=(), white=None): studio.session.set_light(light, [find_chip(paint, *studio.decks).hex for paint in was], white)
 
 @_act
 def _engine(studio, engine, settings=None):
@@ -242,19 +254,25 @@ def _engine(studio, engine, settings=None):
 
 @_act
 def _find(studio, text):
-    "Colours whose names hold what was typed, those that begin with it first"
-    text = text.strip().lower()
-    found = sorted((not name.startswith(text), len(name), name, color) for name, color in _names().items() if text in name)
-    try: own = [dict(name=text, color=color_to_hex(text))]
-    except ValueError: own = []
-    return dict(found=[*own, *(dict(name=name, color=color) for *_, name, color in found if not own or name != text)][:20])
+    "Paints whose names hold what was typed; of a colour in numbers, the nearest ones"
+    decks = *studio.decks, named_chips()
+    try: chip = find_chip(text, *studio.decks)
+    except ValueError: chip, near = None, []
+    else: near = [match for deck in decks for match in deck.nearest(chip, 4)]
+    words = [chip for deck in decks for chip in deck.search(text, 12)]
+    def line(chip, *said): return dict(name=chip.name.removeprefix('xkcd:') or chip.hex, color=chip.hex, note=' · '.join(filter(None, [chip.code, *said, f'LRV {chip.lrv:.0f}', chip.deck])))
+    found = ([line(chip)] if chip else []) + [line(chip) for chip in words] + [line(match.chip, f'ΔE00 {match.delta_e:.1f}') for match in near if match.delta_e > .01]
+    return dict(found=list({(each['name'], each['color']): each for each in reversed(found)}.values())[::-1][:20]) # the first of two of one name and colour
 
-@cache
-def _names():
-    from matplotlib.colors import CSS4_COLORS, XKCD_COLORS # takes half a second
-    return {name.removeprefix('xkcd:'): color for name, color in (XKCD_COLORS | CSS4_COLORS).items()}
+def _paint_note(studio, paint, key):
+    "What is known of a chosen paint: how much light it gives back, what is near it, what it looks like"
+    chip = find_chip(paint.color)
+    match = min((match for deck in studio.decks or [named_chips()] for match in deck.nearest(chip)), key=lambda match: match.delta_e)
+    other = match.chip.name.removeprefix('xkcd:')
+    near = '' if other.casefold() == paint.name.casefold() else f'near {other} {match.chip.code}'.strip() + f', ΔE00 {match.delta_e:.1f}'
+    return ' · '.join(filter(None, [f'LRV {chip.lrv:.0f}', near, studio._looks.get(key, '')]))
 
-# %% ../../nbs/studio/page.ipynb #b74cd0a7
+# %% ../../nbs/studio/page.ipynb #479c6a40
 def _in_srgb(color, icc): return color_to_hex(shown_copy(Image.new('RGB', (1, 1), tuple(map(int, color))), 1, icc).getpixel((0, 0)))
 
 def _repaint(studio, color, whole): return studio.session.find_repaint(color, studio.engine, whole, INFERENCE_SETTINGS[studio.settings])
@@ -301,34 +319,37 @@ def _fetch(studio, file):
     if file not in studio.saved: raise PhotoError(f'{file} was not saved here')
     return dict(buffers=[(studio.folder/file).read_bytes()])
 
-# %% ../../nbs/studio/page.ipynb #5177f131
+# %% ../../nbs/studio/page.ipynb #11a3d63c
 _FORGOTTEN = 300 # s without a connection: a phone that comes back sooner finds its wall again
 
 def studio_notebook(
     folder, # where *save* writes; it must be there
     bundle:str|None=None, # models: 'tiny', 'sd15' or a folder
+    colors:str|None=None, # the user's own fan deck, a CSV file
 ) -> dict: # a notebook, in JSON's types
     "The page's notebook: one cell"
     if not Path(folder).is_dir(): raise ValueError(f'there is no folder {folder}: make it first, or name another')
     if bundle not in (None, 'tiny', 'sd15') and not (Path(bundle)/'inpainting').is_dir():
         raise ValueError(f"there is no bundle {bundle}: it is 'tiny', 'sd15' or a folder with the folder inpainting in it")
     if bundle not in (None, 'tiny', 'sd15'): bundle = str(Path(bundle).resolve()) # the page's kernel runs in another folder
-    code = ['from wall_inpainting.studio.page import RepaintStudio', f'RepaintStudio({bundle!r}, {str(Path(folder).resolve())!r}, page=True)']
+    colors = colors and (read_deck(colors), str(Path(colors).resolve()))[1] # a wrong file is said before a page opens
+    code = ['from wall_inpainting.studio.page import RepaintStudio', f'RepaintStudio({bundle!r}, {str(Path(folder).resolve())!r}, {colors!r}, page=True)']
     cell = dict(cell_type='code', id='studio', metadata={}, execution_count=None, outputs=[], source='\n'.join(code))
     kernel = dict(name='python3', display_name='python3', language='python')
     return dict(cells=[cell], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
 
-# %% ../../nbs/studio/page.ipynb #8bad8f36
+# %% ../../nbs/studio/page.ipynb #e07107a2
 @call_parse
 @command
 def wall_studio(
     folder:str='.', # where *save* writes
     bundle:str=None, # models for engine diffusion: 'tiny', 'sd15' or a folder
+    colors:str=None, # your fan deck: a CSV file with columns name, hex (or L, a, b) and code
     port:int=8866, # of the page, on this machine alone
     no_browser:bool=False, # do not open a browser
 ):
     "Find and repaint walls in a browser."
-    notebook = studio_notebook(folder, bundle)
+    notebook = studio_notebook(folder, bundle, colors)
     try: _, voila = (import_module(name) for name in ('anywidget', 'voila.app'))
     except ImportError as error: raise ImportError(f"{error}; pip install 'wall_inpainting[studio]'") from None
     with TemporaryDirectory() as place:

@@ -6,7 +6,7 @@
 __all__ = ['sample_photos', 'draw_selection', 'before_after', 'ChosenPaint', 'Decisions', 'RepaintSession', 'file_word',
            'SavePlan']
 
-# %% ../../nbs/studio/session.ipynb #e2c2e8b7
+# %% ../../nbs/studio/session.ipynb #999b5d07
 import re
 import unicodedata
 import zlib
@@ -72,7 +72,7 @@ def before_after(
     if 0 < x < before.width: ImageDraw.Draw(shown).line((x, 0, x, before.height), 'white', max(2, before.width//250))
     return shown
 
-# %% ../../nbs/studio/session.ipynb #0d7628a8
+# %% ../../nbs/studio/session.ipynb #496cfee3
 @dataclass(frozen=True)
 class ChosenPaint:
     "A colour and what the user calls it"
@@ -96,7 +96,7 @@ class Decisions:
     was: tuple[str, ...] = ()                     # '#rrggbb' of the paints that are on the wall now
     white: tuple[float, float] | None = None      # (x, y) px of something white
 
-# %% ../../nbs/studio/session.ipynb #a3a7cfbd
+# %% ../../nbs/studio/session.ipynb #4b731ab2
 _SCREEN = 2048 # px, the longer side of what is shown before somebody looks closer: as wide as a large window
 _KEPT = 160_000_000 # px of repaints that are kept, 480 MB; two dozen at the screen's size, or a dozen of 12 megapixels
 
@@ -147,7 +147,7 @@ class RepaintSession:
         said, self.decided = self.history.pop()
         return said
 
-# %% ../../nbs/studio/session.ipynb #930c1ad7
+# %% ../../nbs/studio/session.ipynb #9490990a
 @patch
 def open(self:RepaintSession,
     path, # photo file
@@ -173,7 +173,7 @@ def click(self:RepaintSession,
     self.image # or an error
     self._step('the corner', corners=(*self.corners, (float(x), float(y))))
 
-# %% ../../nbs/studio/session.ipynb #86ef0be0
+# %% ../../nbs/studio/session.ipynb #6447b897
 @patch
 def edit(self:RepaintSession,
     action:str='add', # 'add' or 'remove'
@@ -232,7 +232,7 @@ def refine(self:RepaintSession):
     if self.mask is None: raise PhotoError('there is no wall yet: click on it')
     self.set_mask(refine_mask(self.image, self.mask), 'the edges')
 
-# %% ../../nbs/studio/session.ipynb #86656b0e
+# %% ../../nbs/studio/session.ipynb #9af850fa
 @patch
 def add_paint(self:RepaintSession,
     color, # anything `parse_color` reads
@@ -287,7 +287,7 @@ def set_light(self:RepaintSession,
     wanted = dict(light=light, was=tuple(map(color_to_hex, was)), white=white and tuple(map(float, white)))
     if any(getattr(self.decided, name) != value for name, value in wanted.items()): self._step('the light', **wanted)
 
-# %% ../../nbs/studio/session.ipynb #860d6d3d
+# %% ../../nbs/studio/session.ipynb #677e3d8b
 @patch
 def small(self:RepaintSession) -> tuple[Image.Image, Image.Image|None]: # RGB photo, and L wall where there is one
     "Photo and wall at the screen's size"
@@ -337,7 +337,7 @@ def repaint(self:RepaintSession,
         progress(len(self.repaints))
     return self.repaints
 
-# %% ../../nbs/studio/session.ipynb #eedb7302
+# %% ../../nbs/studio/session.ipynb #f24fac71
 def file_word(
     text:str, # a name that somebody typed
     otherwise:str='room', # where nothing of it is left

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['shown_copy', 'contact_sheet', 'share_page']
 
-# %% ../../nbs/studio/sharing.ipynb #fac09080
+# %% ../../nbs/studio/sharing.ipynb #f61043b8
 import base64
 import html
 import json
@@ -21,7 +21,7 @@ from ..color_reference import color_to_hex
 from ..pictures.photos import convert_profile, whole_file
 from ..validation.grid import fit_text, label_font
 
-# %% ../../nbs/studio/sharing.ipynb #8c621447
+# %% ../../nbs/studio/sharing.ipynb #5494a0a4
 def shown_copy(
     image:Image.Image, # RGB, in the photo's space
     side:int, # px, at most, of the longer side
@@ -32,7 +32,7 @@ def shown_copy(
     if max(image.size) > side: image = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
     return convert_profile(image, icc, None)
 
-# %% ../../nbs/studio/sharing.ipynb #d4e87b21
+# %% ../../nbs/studio/sharing.ipynb #491f3fd1
 _CELL = 900 # px, the longer side of a picture on the sheet: three of them print at A4 with 240 px an inch
 
 def _label(draw, place, width, color, name, size):
@@ -63,7 +63,7 @@ def contact_sheet(
         _label(draw, (x, y + height + size//2), width, color, name, size)
     return sheet
 
-# %% ../../nbs/studio/sharing.ipynb #cd04310c
+# %% ../../nbs/studio/sharing.ipynb #d86e3aa7
 _PAGE = '''<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>TITLE</title>
 <style>

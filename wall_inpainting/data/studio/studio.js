@@ -21,7 +21,7 @@ function h(tag, props, ...children) { // an element; properties beginning with "
   return made
 }
 const TOOLS = { // name, icon, what the panel says while it is chosen
-  point: ['Wall', 'point', 'Click anywhere on the wall. Is some of it missing? Click there.'],
+  point: ['Wall', 'point', 'Click anywhere on the wall. Is some of it missing? Click there. Is something else taken for wall? Right click there.'],
   avoid: ['Not wall', 'avoid', 'Click on what was taken for wall: a picture, a lamp, the ceiling.'],
   add: ['Paint on', 'add', 'Draw over what is wall.'], remove: ['Erase', 'remove', 'Draw over what is no wall.'],
   outline: ['Outline', 'outline', 'Click the corners of a part of the wall, then add its inside or take it away.'] }
@@ -79,7 +79,7 @@ class Studio {
   take(state) {
     const before = this.state
     this.state = state
-    if (!state.photo || before.photo?.id != state.photo.id) { this.zoom = 1; this.middle = null; this.details = {}; this.pictures = Object.fromEntries(Object.entries(this.pictures).filter(([name]) => state.photo && name == 'photo' + state.photo.id)); this.saved = []; this.cursor = null }
+    if (!state.photo || before.photo?.id != state.photo.id) { this.zoom = 1; this.telling = false; this.tool = 'point'; this.middle = null; this.details = {}; this.pictures = Object.fromEntries(Object.entries(this.pictures).filter(([name]) => state.photo && name == 'photo' + state.photo.id)); this.saved = []; this.cursor = null }
     if (before.wall != state.wall) this.stroke = this.stroke?.pointer ? this.stroke : null
     if (!state.paints.some(paint => paint.color == this.shown)) this.shown = state.paints.at(-1)?.color
     if (!state.photo && this.step) this.step = 0
@@ -144,6 +144,7 @@ class Studio {
     this.context = this.canvas.getContext('2d')
     for (const name of ['down', 'move', 'up', 'cancel']) this.canvas.addEventListener('pointer' + name, event => this[name](event))
     this.canvas.addEventListener('wheel', event => this.wheel(event), { passive: false })
+    this.canvas.addEventListener('contextmenu', event => { if (this.step == 1) event.preventDefault() })
     this.canvas.addEventListener('dblclick', event => { if (this.step > 1) this.zoomTo(this.zoom > 1.01 ? 1 : this.full(), this.at(event)) })
     this.bar = h('div', { className: 'ws-work unknown', hidden: true }, h('i'))
     this.busy = h('span', { hidden: true })
@@ -237,12 +238,12 @@ class Studio {
   }
   lightPanel() {
     const { state, about } = this, set = change => this.act('light', { light: state.light, was: state.was, white: state.white, ...change }).then(() => this.need())
-    const kind = state.white ? 'white' : state.was.length || this.telling ? 'was' : state.light
-    const choice = h('select', { 'data-key': 'light', onchange: () => { const kind = choice.value; this.telling = kind == 'was'; this.tool = kind == 'white' ? 'white' : this.tool == 'white' ? 'point' : this.tool
+    const kind = state.was.length || this.telling ? 'was' : state.white ? 'white' : state.light
+    const choice = h('select', { 'data-key': 'light', 'aria-label': 'show the paint as', onchange: () => { const kind = choice.value; this.telling = kind == 'was'; this.tool = kind == 'white' ? 'white' : this.tool == 'white' ? 'point' : this.tool
         if (kind == 'white') { this.say('Click on something white: a skirting board, a socket, paper.'); this.fill(); this.draw() } else if (kind == 'was' && !state.was.length) this.fill(); else set({ light: kind == 'exact' ? 'exact' : 'room', was: kind == 'was' ? state.was : [], white: null }) } },
-      [['exact', 'the colour itself'], ['room', "as it looks in this room's light"], ['was', 'the same, from the paint on the wall now'], ['white', 'the same, from something white']].map(([value, text]) => h('option', { value, selected: value == (this.tool == 'white' ? 'white' : kind) }, text)))
+      [['exact', 'the colour itself'], ['room', "as it looks in this room's light"], ['was', '… told by the paint there now'], ['white', '… told by something white']].map(([value, text]) => h('option', { value, selected: value == (this.tool == 'white' ? 'white' : kind) }, text)))
     const was = kind == 'was' && this.tool != 'white' && h('label', { className: 'ws-field' }, 'the paint on the wall now', h('span', { className: 'ws-row' }, h('span', { className: 'grow' },
-      h('input', { type: 'text', value: state.was.join(', '), placeholder: 'its name or code, if you know it', 'data-key': 'was', onchange: event => set({ light: 'room', white: null, was: event.target.value.split(/,(?![^(]*\))/).map(text => text.trim()).filter(Boolean) }) })),
+      h('input', { type: 'text', value: state.was.join(', '), placeholder: 'its name or code, if you know it', 'data-key': 'was', 'aria-label': 'the paint on the wall now', onchange: event => set({ light: 'room', white: null, was: event.target.value.split(/,(?![^(]*\))/).map(text => text.trim()).filter(Boolean) }) })),
       h('input', { type: 'color', value: state.was[0] || '#e5e0d5', 'aria-label': 'pick the paint on the wall now', 'data-key': 'was-pick', onchange: event => set({ light: 'room', white: null, was: [event.target.value] }) })))
     return [h('label', { className: 'ws-field' }, 'show the paint as', choice), was,
       about.engines.length > 2 && h('label', { className: 'ws-field' }, 'engine', h('select', { 'data-key': 'engine', onchange: event => this.act('engine', { engine: event.target.value }).then(() => this.need()) }, about.engines.map(name => h('option', { value: name, selected: name == state.engine }, name)))),
@@ -373,7 +374,7 @@ class Studio {
   get acts() { return this.step == 1 || this.tool == 'white' && this.step == 2 }
   get brushing() { return this.step == 1 && (this.tool == 'add' || this.tool == 'remove') }
   down(event) {
-    if (!this.state.photo || event.button == 2) return
+    if (!this.state.photo || event.button == 2 && !(this.step == 1 && this.pointing)) return
     this.canvas.setPointerCapture(event.pointerId)
     const place = this.at(event)
     this.cursor = null
@@ -383,7 +384,7 @@ class Studio {
       const cell = this.cellAt(place), near = Math.abs(place[0] - this.line(cell)) < NEAR
       if (event.button == 1) this.gesture = { kind: 'pan', from: place }
       else if (this.brushing) { if (!this.locked) { this.gesture = { kind: 'stroke', cell }; this.stroke = { points: [this.toPhoto(place, cell)], action: this.tool, pointer: true } } }
-      else if (this.acts) this.gesture = { kind: 'click', from: place, cell }
+      else if (this.acts) this.gesture = { kind: 'click', from: place, cell, other: event.button == 2 || event.altKey }
       else if (this.step > 1 && this.mode == 'curtain' && (this.zoom < 1.01 || near)) { this.gesture = { kind: 'curtain', cell }; this.slide(place, cell) }
       else this.gesture = { kind: 'pan', from: place }
     }
@@ -409,20 +410,22 @@ class Studio {
     this.pointers.delete(event.pointerId)
     if (this.pointers.size) return
     this.gesture = null
-    if (gesture?.kind == 'click') this.press(this.toPhoto(place, gesture.cell))
+    if (gesture?.kind == 'click') this.press(this.toPhoto(place, gesture.cell), gesture.other)
     if (gesture?.kind == 'stroke' && this.stroke) this.finish()
     this.draw()
   }
   cancel(event) { this.pointers.delete(event.pointerId); if (!this.pointers.size) { this.gesture = null; this.stroke = null; this.draw() } }
   finish() { const { points, action } = this.stroke; this.stroke.pointer = false; this.ask('stroke', { points: thin(points), width: this.brush/100, action }).then(() => { this.stroke = this.stroke?.pointer ? this.stroke : null; this.draw() }) }
-  press(place) { // a click at a place of the photo
+  get pointing() { return this.tool == 'point' || this.tool == 'avoid' }
+  press(place, other = false) { // a click at a place of the photo; with the other button it means the other
     if (!this.inside(place) || this.locked) return
     const [x, y] = place
     if (this.tool == 'white') return this.act('light', { light: 'room', was: [], white: place }).then(() => { this.tool = 'point'; this.fill(); this.draw(); this.need() })
     if (this.tool == 'outline') return this.act('corner', { x, y })
-    this.guessing = [...(this.guessing || []), [x, y, this.tool == 'point']]
+    const wall = (this.tool == 'point') != other
+    this.guessing = [...(this.guessing || []), [x, y, wall]]
     this.draw()
-    this.act('point', { x, y, wall: this.tool == 'point' }).then(() => { this.guessing = this.guessing.slice(1); this.draw() })
+    this.act('point', { x, y, wall }).then(() => { this.guessing = this.guessing.slice(1); this.draw() })
   }
   wheel(event) {
     if (!this.state.photo || !event.ctrlKey && !this.model.get('page')) return // in a notebook the wheel scrolls
@@ -476,6 +479,9 @@ class Studio {
     if (!state.photo || !w) return
     for (const cell of this.cells()) this.paintCell(c, cell)
     this.percent.textContent = `${Math.round(100*this.scale()*dpr)}%`
+    const [left, top] = this.origin(this.cells()[0])
+    canvas.dataset.photo = [left, top, state.photo.width*this.scale(), state.photo.height*this.scale()].map(Math.round).join(' ') // where on the canvas: for tests
+    canvas.dataset.places = state.places.map(([x, y]) => `${Math.round(x)},${Math.round(y)}`).join(' ')
     canvas.dataset.drawn = this.drawn = (this.drawn || 0) + 1
     canvas.dataset.seen = this.step > 1 ? this.visible().filter(paint => this.pictures['paint' + paint.key]?.bitmap).map(paint => paint.color).join(' ') : this.pictures['wall' + state.wall]?.tint ? `wall ${state.wall}` : state.wall || !this.pictures['photo' + state.photo.id]?.bitmap ? '' : 'photo'
   }

@@ -61,9 +61,15 @@ class Studio {
     })
     const answer = this.queue.then(run)
     this.queue = answer.catch(() => {})
-    return answer.then(reply => { this.running--; this.work(); if (reply.error) this.say(reply.error, true); else if (reply.said) this.say(reply.said); return reply })
+    this.expect()
+    return answer.then(reply => { this.running--; this.expect(); this.work(); if (reply.error) this.say(reply.error, true); else if (reply.said) this.say(reply.said); return reply })
+  }
+  expect() { // a kernel that ended says nothing
+    clearTimeout(this.alarm)
+    if (this.running) this.alarm = setTimeout(() => this.say('No answer for two minutes. If none comes, reload the page: what was saved is in its folder.', true), 120000)
   }
   async hear(message, buffers) {
+    this.expect()
     if (message.kind == 'picture') return this.keep(message, buffers[0])
     if (message.kind == 'progress') return this.work(message.share, message.said)
     if (message.kind == 'about') { this.about = message.about; return this.fill() }
@@ -90,7 +96,7 @@ class Studio {
     this.root.setAttribute('aria-busy', this.running > 0)
     if (!this.running) { clearTimeout(this.later); this.later = null; this.bar.hidden = true; this.share = null; this.busy.textContent = ''; return }
     if (share !== undefined) { this.share = share; this.busy.textContent = said || '' }
-    const show = () => { this.bar.hidden = false; this.bar.classList.toggle('unknown', this.share == null); this.bar.firstChild.style.width = this.share == null ? '' : `${100*this.share}%`; if (this.busy.textContent) this.say(this.busy.textContent, false, true) }
+    const show = () => { this.bar.hidden = false; this.bar.classList.toggle('unknown', this.share == null); this.bar.firstChild.style.width = this.share == null ? '' : `${Math.max(4, 100*this.share)}%`; if (this.busy.textContent) this.say(this.busy.textContent, false, true) }
     if (!this.bar.hidden) show()
     else if (!this.later) this.later = setTimeout(show, 350)
   }
@@ -201,7 +207,7 @@ class Studio {
     const { state, button, about } = this
     return [h('h2', {}, state.photo ? state.photo.name : 'Your photo'),
       state.photo && h('p', {}, `${state.photo.width} × ${state.photo.height} px`, ...state.photo.notes.flatMap(note => [h('br'), note])),
-      h('div', { className: 'ws-row' }, this.button([icon('photo'), state.photo ? 'Another photo' : 'Choose a photo'], () => this.files.click(), { className: state.photo ? '' : 'main' }), this.button([icon('camera'), 'Take a photo'], () => this.shots.click())),
+      h('div', { className: 'ws-row' }, this.button([icon('photo'), state.photo ? 'Another photo' : 'Choose a photo'], () => this.files.click(), { className: state.photo ? '' : 'main' }), this.button([icon('camera'), 'Take a photo'], () => this.shots.click(), { className: 'ws-shoot' })),
       h('p', {}, about.heic ? 'JPEG, PNG, TIFF, WebP and HEIC, up to ' + about.limit + ' MB.' : 'JPEG, PNG, TIFF and WebP, up to ' + (about.limit || 200) + ' MB.'),
       h('hr'), h('p', {}, 'Or look around in a sample room:'),
       h('div', { className: 'ws-samples' }, about.samples.map(sample => this.button(h('img', { src: sample.picture, alt: '' }), () => this.sample(sample.name), { title: sample.name, 'aria-label': sample.name }))),

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parent.parent
-LORA = 'pytorch_lora_weights.safetensors'
+LORA, KOHYA = 'pytorch_lora_weights.safetensors', 'wall_inpainting_kohya.safetensors'
 
 # Every switch that keeps a state or draws a number is on: running average, dropout, accumulation, worker processes.
 COMMON = '''
@@ -220,9 +219,8 @@ def run(script: str, folder: Path, *launcher: str, **environment: str):
 
 
 def same_lora(a: Path, b: Path) -> bool:
-    "Whether two files hold the same bits; not byte for byte, for safetensors writes the entries of its header in any order"
-    ours, theirs, headers = load_file(a), load_file(b), [safe_open(path, 'pt').metadata() for path in (a, b)]
-    return headers[0] == headers[1] and ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    "Whether two files hold the same bytes, and so do the files for ComfyUI and A1111 beside them"
+    return all(a.with_name(name).read_bytes() == b.with_name(name).read_bytes() for name in (LORA, KOHYA))
 
 
 @pytest.fixture(scope='module')
@@ -283,6 +281,62 @@ def test_two_processes_equal_one_and_stop_together(tmp_path):
     # sums of single-precision numbers in another order; Adam divides by the gradient's size and so enlarges what is left of small gradients
     print(f'largest weight {largest:.3g}, largest difference {max(float((ours[name] - theirs[name]).abs().max()) for name in ours):.3g}')
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < largest/100
+
+
+LAUNCHED = ['-m', 'wall_inpainting.lora.command_line', 'rooms', '--recipe', 'original', '--bundle', 'tiny', '--steps', '4', '--batch', '2', '--lr', '.002', '--variants', '1', '--checkpoint_every', '2',
+            '--validate_every', '4', '--workers', '0', '--samples', '1', '--cache', 'launched_cache']
+TORCHRUN = ['torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+
+
+def launch(folder: Path, *words: str, launcher: list[str] = ()) -> subprocess.CompletedProcess:
+    "The command itself, as a user begins it"
+    environment = os.environ | dict(HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+    return subprocess.run([sys.executable, *(['-m', *launcher] if launcher else []), *LAUNCHED, *words], capture_output=True, text=True, cwd=folder, env=environment)
+
+
+@pytest.fixture(scope='module')
+def launched(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('launched')
+    run(COMMON + "write_tiny_bundle(folder/'tiny', sizes=TinySizes(resolution=64))", folder)
+    done = {'one': launch(folder, '--out', 'one', '--accumulate', '2'), 'torchrun': launch(folder, '--out', 'torchrun', '--accumulate', '1', launcher=TORCHRUN),
+            'accelerate': launch(folder, '--out', 'accelerate', '--accumulate', '2', launcher=['accelerate.commands.launch', '--cpu', '--num_processes', '2'])}
+    return folder, done
+
+
+@pytest.mark.parametrize('launcher', ['torchrun', 'accelerate'])
+def test_launchers_make_one_training(launched, launcher):
+    folder, done = launched
+    for each in done.values(): assert each.returncode == 0, each.stderr[-3000:]
+    assert done[launcher].stdout.count('a LoRA for diffusers') == 1 and done[launcher].stderr.count('Models of tiny') == 1
+    about, one = (json.loads((folder/name/'training.json').read_text()) for name in (launcher, 'one'))
+    assert about == one  # the settings, and 4 samples a step
+    lines = [[json.loads(line) for line in (folder/name/'log.jsonl').read_text().splitlines()] for name in (launcher, 'one')]
+    assert [line['step'] for line in lines[0]] == [line['step'] for line in lines[1]] == [1, 2, 3, 4, 4]
+    assert [line['loss'] for line in lines[0] if 'loss' in line] == pytest.approx([line['loss'] for line in lines[1] if 'loss' in line], rel=1e-3)  # sums in another order
+    assert sorted(path.name for path in (folder/launcher).iterdir()) == sorted(path.name for path in (folder/'one').iterdir())
+    ours, theirs = (load_file(folder/name/LORA) for name in (launcher, 'one'))
+    largest = max(float(weight.abs().max()) for name, weight in ours.items() if 'lora_B' in name)
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < largest/100  # as in `test_two_processes_equal_one_and_stop_together`
+
+
+def test_accelerate_on_cpus_says_that_it_is_one_process(launched):
+    assert 'this is one process' in launched[1]['accelerate'].stderr and 'this is one process' not in launched[1]['torchrun'].stderr + launched[1]['one'].stderr
+
+
+def test_two_processes_go_on_with_more_steps(launched):
+    folder, _ = launched
+    done = subprocess.run([sys.executable, '-m', *TORCHRUN, '-m', 'wall_inpainting.lora.command_line', '--out', 'torchrun', '--resume', '--steps', '6'], capture_output=True, text=True, cwd=folder,
+                          env=os.environ | dict(HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT)))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line['step'] for line in map(json.loads, (folder/'torchrun'/'log.jsonl').read_text().splitlines()) if 'loss' in line] == [1, 2, 3, 4, 5, 6]
+
+
+def test_half_precision_on_a_cpu(launched):
+    folder, _ = launched
+    refused, done = (launch(folder, '--out', precision, '--mixed_precision', precision) for precision in ('fp16', 'bf16'))
+    assert refused.returncode == 2 and refused.stderr.splitlines()[-1].startswith('wall_train: mixed precision fp16 needs a GPU') and not (folder/'fp16').exists()
+    assert done.returncode == 0 and 'in bfloat16' in done.stderr, done.stderr[-3000:]
+    assert all(weight.isfinite().all() for weight in load_file(folder/'bf16'/LORA).values())
 
 
 @pytest.fixture(scope='module')

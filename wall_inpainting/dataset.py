@@ -176,6 +176,7 @@ def select_rows(
     kept = kept[:options.max_samples]
     if not options.unconditional and (bare := [row.line for row in kept if row.text is None]):
         raise ValueError(f"unconditional=False needs column 'text' in every row; {len(bare)} have none, the first in line {bare[0]}")
+    kept = [row for row in kept for _ in range(row.repeats)]
     if options.use_targets: return kept
     return [row if row.target is None else replace(row, target=None, color=None) for row in kept] # `color` is the target's
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ORIGINAL', 'ALIGNED', 'TRAINING_RECIPES', 'LORA_TARGETS', 'TrainingRecipe', 'Draws', 'draw', 'training_unet',
-           'add_lora', 'predict_noise', 'color_errors', 'TrainingModels', 'training_losses']
+           'target_regex', 'add_lora', 'predict_noise', 'color_errors', 'TrainingModels', 'training_losses']
 
 # %% ../nbs/02_training.ipynb #a2d5f7c3
 import re
@@ -108,7 +108,15 @@ def training_unet(
     return unet.requires_grad_(False)
 
 # %% ../nbs/02_training.ipynb #789af5f7
-LORA_TARGETS = r'^(down_blocks|mid_block|up_blocks)\..*attn[12]\.(to_q|to_k|to_v|to_out\.0)$'
+LORA_TARGETS = 'to_q,to_k,to_v,to_out.0' # the attention matrices
+
+def target_regex(
+    targets:str=LORA_TARGETS, # ends of layers' names, separated by commas: 'to_k,to_v', 'attn2.to_v', 'ff.net.2'
+) -> str: # for peft; it leaves out what an IP-Adapter adds to the UNet
+    "The layers of a UNet's blocks whose names end so."
+    names = [name.strip().strip('.') for name in targets.split(',') if name.strip()]
+    if not names: raise ValueError(f"targets must name layers, such as {LORA_TARGETS!r}, not {targets!r}")
+    return rf'^(down_blocks|mid_block|up_blocks)\..*\.({"|".join(map(re.escape, names))})$'
 
 def add_lora(
     unet:nn.Module,   # UNet2DConditionModel without a LoRA; changed in place
@@ -116,18 +124,21 @@ def add_lora(
     alpha:float=16,   # the LoRA's output is multiplied by alpha/rank
     dropout:float=0., # 0 to 1: on the LoRA's input, in training
     seed:int=42,      # of the first matrices
+    targets:str=LORA_TARGETS, # layers, as `target_regex` reads them
 ) -> nn.Module:       # the same; its LoRA is float32 and trainable, all else is frozen
-    "Put a new LoRA into a UNet's attention layers"
+    "Put a new LoRA into a UNet's layers"
     if getattr(unet, 'peft_config', None): raise ValueError('this UNet has a LoRA already')
     if rank < 1: raise ValueError(f'rank must be 1 or more, not {rank}')
-    wanted = 2*sum(bool(re.match(LORA_TARGETS, name)) for name, _ in unet.named_modules())
+    layers = [(name, module) for name, module in unet.named_modules() if re.match(target_regex(targets), name)]
+    if other := [name for name, module in layers if not isinstance(module, nn.Linear | nn.Conv2d)]: raise ValueError(f'targets {targets!r}: {other[0]} is no layer with a matrix; name one inside it')
+    if not layers: raise ValueError(f'targets {targets!r}: no layer of this UNet is called so')
     unet.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, init_lora_weights='gaussian', target_modules=LORA_TARGETS))
+        unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, init_lora_weights='gaussian', target_modules=target_regex(targets)))
     diffusers.training_utils.cast_training_params(unet, torch.float32)
     found = [name for name, weight in unet.named_parameters() if weight.requires_grad]
-    if not wanted or len(found) != wanted: raise ValueError(f'{len(found)} tensors of the LoRA for {wanted//2} attention matrices, which take {wanted}')
+    if len(found) != 2*len(layers): raise ValueError(f'{len(found)} tensors of the LoRA for {len(layers)} layers, which take {2*len(layers)}')
     return unet
 
 # %% ../nbs/02_training.ipynb #254651c5

@@ -8,6 +8,7 @@ __all__ = ['VALIDATION_LEVELS', 'begin_training', 'train_lora', 'TrainingSetting
 
 # %% ../../nbs/lora/trainer.ipynb #f17c2137
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+import numpy as np
 import torch
 from fastcore.basics import patch
 from PIL import Image
@@ -24,6 +26,7 @@ from PIL import Image
 from .steps import VALIDATION, LoraRun, TrainingData, TrainingSettings, choose_dtype, find_data, make_accelerator, open_data, stream
 from ..models.bundles import Bundle
 from ..models.lora_files import DIFFUSERS_FILE, LoraCard, save_lora
+from ..pictures.photos import whole_file
 from ..runs.command_lines import Stopped, progress_bar
 from ..runs.folder import TrainingError, append_log, begin_run, checkpoints, cut_log, lock_folder, newest_checkpoint, read_log, save_checkpoint, stop_signals
 from ..training import ORIGINAL, Draws, TrainingRecipe, draw, training_losses
@@ -95,7 +98,18 @@ def validation_losses(self:LoraRun) -> dict[str, float]: # mean square 'noise' a
     return dict(zip(('noise', 'color'), (accelerator.reduce(sums, 'sum')/len(cache)/len(VALIDATION_LEVELS)).tolist()))
 
 # %% ../../nbs/lora/trainer.ipynb #fb17cbf7
-_DECIDING = ('steps', 'lr', 'warmup', 'betas', 'weight_decay', 'clip', 'seed', 'rank', 'alpha', 'dropout', 'adam_8bit')
+_DECIDING = ('steps', 'lr', 'warmup', 'schedule', 'lr_cycles', 'lr_power', 'optimizer', 'optimizer_args', 'betas', 'weight_decay', 'clip', 'seed', 'rank', 'alpha', 'dropout', 'targets', 'init_lora')
+
+def _extend(file, about):
+    "Let a run have more steps than it was begun with: the description, and the step at which it was extended, change"
+    if not file.exists(): return
+    begun = json.loads(file.read_text(encoding='utf-8'))
+    before, steps = begun.get('settings', {}).get('steps'), about['settings']['steps']
+    if not isinstance(before, int) or steps <= before: return
+    begin_run(file, about | dict(settings=about['settings'] | dict(steps=before)), ['extended']) # all else is the same
+    begun['settings']['steps'] = steps
+    begun['extended'] = [*begun.get('extended', []), f'{before} steps were made {steps}']
+    with whole_file(file) as unfinished: unfinished.write_text(json.dumps(begun, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
 
 def begin_training(
     out:str|Path,            # folder of the run
@@ -111,7 +125,9 @@ def begin_training(
     file = Path(out)/'training.json'
     if not file.exists() and (file.parent/DIFFUSERS_FILE).exists(): raise ValueError(f'{out} holds a LoRA that this run did not make. Choose another folder')
     about = dict(recipe=asdict(recipe), settings={name: getattr(settings, name) for name in _DECIDING}, samples_a_step=samples_a_step, samples=samples, variants=variants, cache=cache)
-    return begin_run(file, about, main=main)
+    about = json.loads(json.dumps(about)) # JSON has no tuples
+    if main: _extend(file, about)
+    return begin_run(file, about, ['extended'], main)
 
 # %% ../../nbs/lora/trainer.ipynb #2520bc92
 @patch
@@ -124,6 +140,15 @@ def log(self:LoraRun,
 
 # %% ../../nbs/lora/trainer.ipynb #0e7c8c5c
 @patch
+def log_picture(self:LoraRun,
+    picture:Image.Image, # RGB
+):
+    "Give a picture to the trackers that take pictures"
+    for tracker in self.accelerator.trackers:
+        options = dict(dataformats='NHWC') if tracker.name == 'tensorboard' else {} # others take arrays and pictures as they are
+        if hasattr(tracker, 'log_images'): tracker.log_images(dict(samples=np.asarray(picture.convert('RGB'))[None]), step=self.step, **options)
+
+@patch
 def validate(self:LoraRun,
     on_validation:Callable|None=None, # on_validation(step, folder of the LoRA) -> PIL picture or None; called in the first process
 ):
@@ -135,6 +160,7 @@ def validate(self:LoraRun,
             if isinstance(picture, Image.Image):
                 (self.out/'samples').mkdir(exist_ok=True)
                 picture.save(self.out/'samples'/f'{self.step:06d}.png')
+                self.log_picture(picture)
     self.accelerator.wait_for_everyone()
 
 @patch
@@ -192,6 +218,7 @@ def train_lora(
     out:str|Path,               # folder of the run; an existing run is resumed
     on_validation:Callable|None=None, # on_validation(step, folder of the LoRA) -> PIL picture or None
     cache:str|Path|None=None,   # folder of the cache; None: in `out`
+    on_begin:Callable|None=None, # on_begin(), called in the first process when the run's folder is begun and found to be this run's
     **options,                  # of `DatasetOptions`, for the training split: flip_prob=.5, max_samples=100
 ) -> Path:                      # the folder, with the LoRA in it
     "Train a LoRA, or go on training it"
@@ -202,13 +229,15 @@ def train_lora(
             def begin(*about):
                 stack.enter_context(lock_folder(out, main))
                 begin_training(out, recipe, settings, per_step, *about, main)
+                if on_begin and main: on_begin()
                 if settings.progress and main: print(_announcement(bundle, settings), file=sys.stderr, flush=True)
             with accelerator.main_process_first():
                 if isinstance(data, TrainingData): begin(len(data.train), len(data.train.places), data.train.constants.parent.parent.name)
                 else: data = open_data(data, copy(bundle), recipe, settings, cache or out/'cache', begin, **options) # what only the copy has read is freed with it
+            if data.validation is None and settings.progress and main: print('There is no validation split: no validation losses are logged. A folder `validation` beside `train` would be one.', file=sys.stderr)
             run = LoraRun(data, bundle, recipe, settings, out, accelerator)
             run.resume()
-            if accelerator.log_with: accelerator.init_trackers('training', dict(recipe=recipe.name, steps=settings.steps, lr=settings.lr))
+            if accelerator.log_with: accelerator.init_trackers('wall_inpainting', dict(recipe=recipe.name) | {name: str(getattr(settings, name)) for name in _DECIDING})
             run.train(on_validation)
             run.finish()
     except KeyboardInterrupt as stop:

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['DIFFUSERS_FILE', 'KOHYA_FILE', 'lora_tensors', 'kohya_tensors', 'LoraCard', 'write_card', 'save_lora', 'check_lora',
-           'push_lora']
+           'load_lora', 'push_lora']
 
 # %% ../../nbs/models/lora_files.ipynb #8a9dd233
+import json
 import os
 import platform
 import re
@@ -20,7 +21,7 @@ import peft
 import torch
 import transformers
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from diffusers.utils import convert_state_dict_to_kohya
+from diffusers.utils import convert_state_dict_to_kohya, convert_unet_state_dict_to_peft
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
@@ -38,7 +39,7 @@ def lora_tensors(
     if not getattr(unet, 'peft_config', None): raise ValueError('this UNet has no LoRA')
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in get_peft_model_state_dict(unet).items()}
     if stray := [name for name in tensors if not name.startswith(('down_blocks.', 'mid_block.', 'up_blocks.'))]:
-        raise ValueError(f'{len(stray)} tensors of the LoRA lie outside the UNet\'s blocks, {stray[0]} among them: give `add_adapter` the regex LORA_TARGETS')
+        raise ValueError(f'{len(stray)} tensors of the LoRA lie outside the UNet\'s blocks, {stray[0]} among them: give `add_adapter` the regex of `target_regex`')
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]: raise ValueError(f'{len(broken)} tensors are not finite, {broken[0]} among them')
     return tensors
 
@@ -96,7 +97,7 @@ def write_card(
     head = huggingface_hub.ModelCardData(base_model=card.base_model, library_name='diffusers', license=card.license, pipeline_tag='image-to-image',
                                          tags=['lora', 'diffusers', 'stable-diffusion', 'inpainting', 'interior'])
     tensors, config = lora_tensors(unet), unet.peft_config['default']
-    about = f'LoRA of rank {config.r}, alpha {config.lora_alpha:g}, on {len(tensors)//2} attention matrices, for repainting walls in photographs with {card.base_model}.'
+    about = f'LoRA of rank {config.r}, alpha {config.lora_alpha:g}, on {len(tensors)//2} matrices, for repainting walls in photographs with {card.base_model}.'
     versions = dict(wall_inpainting=__version__, torch=torch.__version__, diffusers=diffusers.__version__, transformers=transformers.__version__,
                     peft=peft.__version__, python=platform.python_version())
     sections = [f'---\n{head}\n---', f'# {card.title}', about, '![samples](samples.png)' if card.grid else '', _use(card.base_model),
@@ -104,6 +105,18 @@ def write_card(
     return '\n\n'.join(section for section in sections if section) + '\n'
 
 # %% ../../nbs/models/lora_files.ipynb #68baf0c7
+def _sort_header(path):
+    "Put the entries of a safetensors file's metadata in order: the library writes them in any, and peft's config has sets that become lists"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], 'little')
+    header = json.loads(data[8:8+length])
+    about = header['__metadata__']
+    if 'lora_adapter_metadata' in about: about['lora_adapter_metadata'] = json.dumps(json.loads(about['lora_adapter_metadata']), sort_keys=True)
+    header['__metadata__'] = dict(sorted(about.items()))
+    text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
+    text += b' '*(-len(text) % 8) # tensors begin at a multiple of 8 bytes
+    path.write_bytes(len(text).to_bytes(8, 'little') + text + data[8+length:])
+
 def save_lora(
     unet:nn.Module,           # UNet2DConditionModel with a LoRA, as from `add_lora`
     folder:str|Path,          # written here; made where it does not exist
@@ -120,6 +133,7 @@ def save_lora(
         StableDiffusionLoraLoaderMixin.save_lora_weights(unfinished, unet_lora_layers=tensors, unet_lora_adapter_metadata=config.to_dict())
         about = dict(ss_network_module='networks.lora', ss_network_dim=config.r, ss_network_alpha=config.lora_alpha, ss_base_model_version='sd_v1')
         save_file(kohya, Path(unfinished)/KOHYA_FILE, {name: str(value) for name, value in about.items()})
+        for name in (DIFFUSERS_FILE, KOHYA_FILE): _sort_header(Path(unfinished)/name)
         if card and card.grid: card.grid.save(Path(unfinished)/'samples.png')
         if card: (Path(unfinished)/'README.md').write_text(write_card(card, unet), encoding='utf-8')
         for file in sorted(Path(unfinished).iterdir()):
@@ -160,6 +174,27 @@ def check_lora(
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f'{len(broken)} of its {len(tensors)} tensors hold NaN or infinity, {broken[0]} among them')
     return matching
+
+# %% ../../nbs/models/lora_files.ipynb #4e811a8f
+def load_lora(
+    unet:nn.Module, # UNet2DConditionModel with a LoRA, as from `add_lora`; changed in place
+    file:str|Path,  # .safetensors with a LoRA, by diffusers' or by kohya's names
+) -> int:           # matrices that were set; of the others the LoRA stays as it is
+    "Give a UNet's LoRA the weights of a file."
+    check_lora(file, unet)
+    found, alphas, about = StableDiffusionLoraLoaderMixin.lora_state_dict(str(file), return_lora_metadata=True)
+    tensors = {name.removeprefix('unet.'): tensor for name, tensor in convert_unet_state_dict_to_peft(found).items() if name.startswith('unet.')}
+    told = {re.sub(r'^unet\.|(\.lora_A\.weight)?\.alpha$', '', name): alpha for name, alpha in convert_unet_state_dict_to_peft(alphas or {}).items()} # kohya's, by layer
+    config, own = unet.peft_config['default'], {name.replace('.default', ''): weight for name, weight in unet.named_parameters() if '.lora_' in name}
+    if strange := [name for name in tensors if name not in own]: raise ValueError(f'{file}: {len(strange)} of its {len(tensors)} matrices are in layers that this LoRA leaves out, {strange[0]} among them; name its layers as targets')
+    ranks = {min(tensor.shape[:2]) for tensor in tensors.values()}
+    if any(tensor.shape != own[name].shape for name, tensor in tensors.items()): raise ValueError(f'{file} is of rank {min(ranks)}, not {config.r}')
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            place = re.sub(r'\.lora_[AB]\.weight$', '', name)
+            alpha = told.get(place, (about or {}).get('unet.lora_alpha', config.r)) # what diffusers takes where none is told: the rank
+            own[name].copy_(tensor*(alpha/config.lora_alpha) if '.lora_B.' in name else tensor)
+    return len(tensors)
 
 # %% ../../nbs/models/lora_files.ipynb #a82f11d5
 def push_lora(

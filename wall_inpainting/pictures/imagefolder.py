@@ -33,6 +33,7 @@ class Row:
     quality_score:float|None # `quality_score`: higher is better
     text:str|None # `text`: a caption
     columns:dict # the line as it was written
+    repeats:int=1 # `repeats`: how often the row comes in an epoch, each time with a crop and a colour of its own
 
 # %% ../../nbs/pictures/imagefolder.ipynb #6760d64f
 def parse_row(
@@ -60,7 +61,9 @@ def parse_row(
     if score is not None and (isinstance(score, bool) or not isinstance(score, int|float) or not math.isfinite(score)):
         fail(f'quality_score must be a number, not {score!r}')
     if text is not None and not isinstance(text, str): fail(f'text must be text, not {text!r}')
-    return Row(number, path('file_name'), path('mask_file_name'), path('target_file_name'), color, score, text, columns)
+    repeats = columns.get('repeats', 1)
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1: fail(f'repeats must be a whole number, 1 or more, not {repeats!r}')
+    return Row(number, path('file_name'), path('mask_file_name'), path('target_file_name'), color, score, text, columns, repeats)
 
 # %% ../../nbs/pictures/imagefolder.ipynb #1fcd7ce9
 _CONVERT = ("python -c \"import csv, json; open('metadata.jsonl', 'w').writelines(json.dumps({k: float(v) if k == 'quality_score' else v "

@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 # Where each public name is defined. `__init__.pyi` says the same to type checkers, and a test compares the two.
 _HOMES = {'color_reference': 'apply_color_jitter color_to_hex create_solid_color_reference extract_dominant_color generate_random_color parse_color recolor',
           'dataset': 'WallInpaintingDataset collate_fn',
-          'inference': 'FAITHFUL InferenceSettings Repaint SPEC WallPainter',
+          'inference': 'FAITHFUL InferenceSettings LOCKED Repaint SPEC WallPainter',
           'light.network': 'estimate_light repaint_wall',
           'lora.trainer': 'TrainingSettings train_lora',
           'masks.find': 'WallFinder find_wall',

@@ -13,7 +13,7 @@ from fastcore.script import Param, call_parse
 
 from .conditions import GAP_RECIPES
 from .report import check_bars, gap_page
-from .runs import GapStudy, gap_sheet, open_comparison, run_gap
+from .runs import gap_sheet, GAP_SHOWN, GapStudy, open_comparison, run_gap
 from ..gap_analysis import plot_gap
 from ..lora.command_line import choose_dtype, find_data
 from ..lora.trainer import TrainingSettings
@@ -36,10 +36,10 @@ def compare_recipes(
     bundle.fetch('pipeline', 'estimate_depth') # the trainings need no more than the repaints
     comparison, out = open_comparison(data, bundle, study, out), Path(out)
     results = run_gap(comparison, progress)
-    shown = [name for name in ('base', 'original', 'aligned', 'aligned_color_loss') if name in study.conditions] or study.conditions[:1]
+    shown = {label: pair for label, pair in GAP_SHOWN.items() if pair[0] in study.conditions} or {results['labels'][study.conditions[0]]: (study.conditions[0], 'pure')}
     sheet = gap_sheet(comparison, shown)
     with whole_file(out/'gap.jpg') as unfinished: sheet.save(unfinished, quality=88)
-    title = ', '.join(['Photo', 'reference', *(results['labels'][name] for name in shown), 'truth'])
+    title = ', '.join(['Photo', 'reference', *shown, 'truth'])
     page = gap_page(results, {'In numbers': plot_gap(results), title: sheet})
     with whole_file(out/'gap.html') as unfinished: unfinished.write_text(page, encoding='utf-8')
     return results
@@ -48,7 +48,7 @@ def compare_recipes(
 def gap_study(
     training:TrainingSettings,
     conditions:str|None=None, # names in `GAP_RECIPES`, separated by commas; None: all
-    seeds:str='0-2',         # '0-2,7'
+    seeds:str='0-4',         # '0-4,7'
     scales:str='0,0.25,0.5,0.75', # of the IP-Adapter, beside 1; '': none
     guidances:str='1,2.5',   # beside the study's own; '': none
     **changes,               # other fields of `GapStudy`: photos=24
@@ -72,7 +72,8 @@ def wall_gap(
     out:str='wall_gap',                # folder of the study; a study that is there is resumed
     bundle:str='sd15',                 # models: 'sd15', 'tiny' or a folder
     conditions:str=None,               # names separated by commas; default: all eight
-    seeds:str='0-2',                   # of training and noise, such as '0-2,7'
+    seeds:str='0-4',                   # of the repaints' noise, such as '0-4,7'
+    trainings:int=GapStudy.trainings,  # LoRAs of each condition, which the seeds share
     photos:int=GapStudy.photos,        # held-out photos, taken evenly from the split validation
     scales:str='0,0.25,0.5,0.75',      # of the IP-Adapter, beside 1
     guidances:str='1,2.5',             # beside --guidance
@@ -94,7 +95,7 @@ def wall_gap(
     precision, dtype = choose_dtype(device, mixed_precision)
     if warmup is None: warmup = min(TrainingSettings.warmup, steps//4)
     training = TrainingSettings(steps, batch, accumulate, lr, warmup, rank=rank, variants=variants, workers=workers, mixed_precision=precision, progress=False)
-    study = gap_study(training, conditions, seeds, scales, guidances, photos=photos, denoising=denoising, guidance=guidance, negative_prompt=negative_prompt)
+    study = gap_study(training, conditions, seeds, scales, guidances, photos=photos, denoising=denoising, guidance=guidance, negative_prompt=negative_prompt, trainings=trainings)
     results = compare_recipes(find_data(data), load_bundle(bundle, device, dtype), out, study)
     for verdict in check_bars(results): print(f"{'yes' if verdict.met else 'no ':3}  {verdict.question}. {verdict.found}")
     print(f'{out}: gap.html, gap.json and gap.jpg')

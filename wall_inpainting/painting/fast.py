@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..models.architectures import quiet
 from ..inference import WallPainter
 from ..models.bundles import encode_images, encode_prompts, give_back_memory
+from ..models.lock import join_locks
 from ..runs.command_lines import progress_bar
 
 # %% ../../nbs/painting/fast.ipynb #234bbfdc
@@ -160,7 +161,7 @@ def encode_call(
     return call | _prompt_arguments(parts, *prompts, guided) | embeds
 
 # %% ../../nbs/painting/fast.ipynb #be68d2a9
-_EACH = ('image', 'mask_image', 'control_image', 'ip_adapter_image', 'ip_adapter_image_embeds', 'generator')
+_EACH = ('image', 'mask_image', 'control_image', 'ip_adapter_image', 'ip_adapter_image_embeds', 'generator', 'latents', 'callback_on_step_end')
 
 def _differ(a, b): return not (torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b)
 
@@ -179,6 +180,7 @@ def generate_together(
     batch = {name: [call[name] for call in calls] for name in _EACH if name in calls[0]}
     embeds = torch.stack([each for call in calls for each in call['ip_adapter_image_embeds']], 1).flatten(0, 1) # those of the empty picture first
     prompts = {name: value if value is None else value.expand(len(calls), -1, -1) for name, value in calls[0].items() if name.endswith('prompt_embeds')}
+    if 'latents' in batch: batch.update(latents=torch.cat(batch['latents']), callback_on_step_end=join_locks(batch['callback_on_step_end']))
     return pipe(**calls[0] | batch | prompts | dict(ip_adapter_image_embeds=[embeds])).images
 
 # %% ../../nbs/painting/fast.ipynb #789bcac4

@@ -632,6 +632,24 @@ def test_a_reload_ends_its_kernel(studio):
     assert '403 POST' not in studio.log.read_text()
 
 
+def test_phones_need_the_key(browser, tmp_path):
+    "`--phone` listens to the network: with the printed key the whole page works, without it there is none"
+    port = free_port()
+    process = serve(['wall_studio', '--port', str(port), '--no_browser', '--phone'], f'http://127.0.0.1:{port}/voila/static/none', tmp_path)
+    try:
+        key = re.search(r'token=([\w-]+)', (tmp_path/'server.log').read_text())[1]
+        stranger, phone = (browser.new_context(**WINDOWS['phone']).new_page() for _ in range(2))
+        stranger.goto(f'http://127.0.0.1:{port}/')
+        assert '/login' in stranger.url or stranger.title().startswith('403')
+        assert stranger.request.post(f'http://127.0.0.1:{port}/api/kernels').status in (403, 404, 405)
+        studio = Studio(phone, f'http://127.0.0.1:{port}/?token={key}')
+        phone.get_by_role('button', name='room 29, plain').tap()
+        seen(studio, 'photo')
+        stranger.wait_for_timeout(500)
+        assert stranger.locator('.ws').count() == 0
+    finally: stop(process)
+
+
 def write_phone_photo(path: Path, width: int, height: int):
     "A JPEG of more than 10 MB: noise makes large files"
     import numpy as np

@@ -7,6 +7,8 @@ __all__ = ['RepaintStudio', 'studio_notebook', 'wall_studio']
 
 # %% ../../nbs/studio/page.ipynb #0dc4c3f3
 import json
+import secrets
+import socket
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
@@ -27,7 +29,7 @@ from ..inference import ENGINES
 from ..models.settings import INFERENCE_SETTINGS
 from ..painting.paints import find_chip, named_chips, read_deck
 from ..pictures.photos import PhotoError, read_mask, read_photo
-from ..runs.command_lines import command
+from ..runs.command_lines import command, say
 from .session import RepaintSession, before_after, draw_selection, file_word, sample_photos
 from .sharing import shown_copy
 from .widgets import Explorer, picture_bytes
@@ -339,14 +341,22 @@ def studio_notebook(
     return dict(cells=[cell], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
 
 # %% ../../nbs/studio/page.ipynb #e07107a2
+def _own_address():
+    "This machine's address in its network; no packet is sent to find it"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try: probe.connect(('192.0.2.1', 9)) # an address that is kept for examples
+        except OSError: return socket.gethostname()
+        return probe.getsockname()[0]
+
 @call_parse
 @command
 def wall_studio(
     folder:str='.', # where *save* writes
     bundle:str=None, # models for engine diffusion: 'tiny', 'sd15' or a folder
     colors:str=None, # your fan deck: a CSV file with columns name, hex (or L, a, b) and code
-    port:int=8866, # of the page, on this machine alone
+    port:int=8866, # of the page
     no_browser:bool=False, # do not open a browser
+    phone:bool=False, # let phones of your network in, by an address with a key that is printed
 ):
     "Find and repaint walls in a browser."
     notebook = studio_notebook(folder, bundle, colors)
@@ -355,5 +365,10 @@ def wall_studio(
     with TemporaryDirectory() as place:
         page = Path(place)/'wall studio.ipynb'
         page.write_text(json.dumps(notebook), encoding='utf-8')
-        options = [str(page), f'--port={port}', '--Voila.ip=127.0.0.1', f'--MappingKernelManager.cull_idle_timeout={_FORGOTTEN}', '--MappingKernelManager.cull_interval=30', *(['--no-browser'] if no_browser else [])]
+        access = ['--Voila.ip=127.0.0.1']
+        if phone:
+            key = secrets.token_urlsafe(12)
+            access = ['--Voila.ip=0.0.0.0', f'--token={key}']
+            say(f'On a phone in this network: http://{_own_address()}:{port}/?token={key}')
+        options = [str(page), f'--port={port}', *access, f'--MappingKernelManager.cull_idle_timeout={_FORGOTTEN}', '--MappingKernelManager.cull_interval=30', *(['--no-browser'] if no_browser else [])]
         voila.main(options, tornado_settings=dict(disable_check_xsrf=True)) # in this process: whoever ends it ends the page

@@ -650,6 +650,35 @@ def test_phones_need_the_key(browser, tmp_path):
     finally: stop(process)
 
 
+def test_a_page_closed_by_mistake(studio, room):
+    "After a reload one press brings photo, wall, paints, names and every step of undo back"
+    page = studio.page
+    studio.upload(room)
+    seen(studio, 'photo')
+    studio.touch(.15, .4); studio.touch(.62, .3)
+    studio.press('Erase')
+    drag(page, studio, [(.46, .42), (.55, .42), (.68, .42)])
+    studio.press('Choose colours')
+    studio.press('plum')
+    seen(studio, '#5b3a4c')
+    page.get_by_label('name of the paint').first.fill('Aubergine')
+    page.keyboard.press('Enter')
+    studio.quiet()
+    page.wait_for_timeout(500)
+    page.reload()
+    page.get_by_role('button', name='Go on with My room').click()
+    seen(studio, '#5b3a4c')
+    assert page.get_by_label('name of the paint').first.input_value() == 'Aubergine'
+    studio.go('Photo')
+    for _ in range(6): studio.undo()
+    page.locator('.ws-drop').wait_for()
+    page.wait_for_timeout(500)
+    page.reload()
+    page.locator('.ws-drop').wait_for()
+    page.wait_for_timeout(500)
+    assert page.get_by_text('Go on with').count() == 0 or not page.get_by_text('Go on with').is_visible()  # what was taken back is not offered
+
+
 def write_phone_photo(path: Path, width: int, height: int):
     "A JPEG of more than 10 MB: noise makes large files"
     import numpy as np

@@ -32,6 +32,23 @@ const STILL = 6    // px that a click may move
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high)
 const close = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1])
 
+const STEPS_KEPT = new Set(['point', 'corner', 'outline', 'stroke', 'guess', 'refine', 'truth', 'clear', 'undo', 'paint', 'rename', 'drop', 'light', 'name', 'engine']) // what makes a wall and its paints
+const DRAFT = 'wall studio ' + location.pathname // one a page
+
+function draft(kind, value) { // a promise: the browser's own store holds the photo and the steps, for a page that is closed by mistake or by a phone
+  return new Promise(done => {
+    const open = indexedDB.open('wall-studio', 1)
+    open.onupgradeneeded = () => open.result.createObjectStore('drafts')
+    open.onerror = () => done(undefined) // a private window has no store
+    open.onsuccess = () => {
+      const store = open.result.transaction('drafts', kind == 'get' ? 'readonly' : 'readwrite').objectStore('drafts')
+      const asked = kind == 'get' ? store.get(DRAFT) : kind == 'put' ? store.put(value, DRAFT) : store.delete(DRAFT)
+      asked.onsuccess = () => { done(asked.result); open.result.close() }
+      asked.onerror = () => { done(undefined); open.result.close() }
+    }
+  }).catch(() => undefined)
+}
+
 class Studio {
   constructor(model, el) {
     Object.assign(this, { model, el, step: 0, tool: 'point', mode: 'curtain', split: .5, theme: null, shown: null, state: { paints: [], corners: [], places: [], was: [] }, about: { samples: [], swatches: [], engines: [] },
@@ -47,6 +64,7 @@ class Studio {
     this.setTheme()
     this.fill()
     this.ask('hello')
+    draft('get').then(found => { if (found && Date.now() - found.time < 864e5) { this.offer = found; this.fill() } }) // a day
   }
   close() { this.model.off('msg:custom', this.heard); this.watch.disconnect(); this.scheme.removeEventListener('change', this.rescheme) }
 
@@ -62,7 +80,7 @@ class Studio {
     const answer = this.queue.then(run)
     this.queue = answer.catch(() => {})
     this.expect()
-    return answer.then(reply => { this.running--; this.expect(); this.work(); if (reply.error) this.say(reply.error, true); else if (reply.said) this.say(reply.said); return reply })
+    return answer.then(reply => { this.running--; this.expect(); this.work(); if (!reply.error) this.note_step(act, args); if (reply.error) this.say(reply.error, true); else if (reply.said) this.say(reply.said); return reply })
   }
   expect() { // a kernel that ended says nothing
     clearTimeout(this.alarm)
@@ -120,6 +138,26 @@ class Studio {
   }
   lock() { for (const control of this.root.querySelectorAll('.ws-panel button, .ws-steps button, .ws-undo')) control.setAttribute('aria-disabled', this.locked || control.dataset.off == 'true') }
 
+  // ---- a page that was closed by mistake
+  begin_draft(start) { this.offer = null; this.kept = { ...start, name: this.state.photo.name, id: this.state.photo.id, steps: [], time: Date.now() }; if (!this.replaying) draft('put', this.kept) }
+  note_step(act, args) {
+    if (!this.kept || !STEPS_KEPT.has(act)) return
+    if (this.state.photo?.id != this.kept.id) { this.kept = null; draft('delete'); return } // undo went back behind it
+    this.kept.steps.push([act, args])
+    this.kept.time = Date.now()
+    clearTimeout(this.keeping)
+    this.keeping = setTimeout(() => this.kept && draft('put', this.kept), 200)
+  }
+  async go_on() { // the photo and all steps again
+    const { file, sample, steps } = this.offer
+    this.replaying = true
+    file ? await this.upload(file) : await this.sample(sample)
+    await this.hold(async () => { for (const [i, [act, args]] of steps.entries()) { this.work(i/steps.length, `step ${i + 1} of ${steps.length}`); await this.ask(act, args) } })
+    this.replaying = false
+    if (this.kept) draft('put', this.kept)
+    if (this.state.paints.length) this.go(2)
+  }
+
   // ---- photos
   async upload(file) {
     if (!file) return
@@ -133,9 +171,9 @@ class Studio {
         this.work((part + 1)/parts, `${file.name}: ${Math.round(100*(part + 1)/parts)}%`)
       }
     })
-    if (reply && !reply.error) this.go(1)
+    if (reply && !reply.error) { this.begin_draft({ file }); this.go(1) }
   }
-  async sample(name) { const reply = await this.hold(() => this.ask('sample', { name })); if (reply && !reply.error) this.go(1) }
+  async sample(name) { const reply = await this.hold(() => this.ask('sample', { name })); if (reply && !reply.error) { this.begin_draft({ sample: name }); this.go(1) } }
   chooser(capture) {
     const input = h('input', { type: 'file', accept: 'image/*,.heic,.heif,.tif,.tiff', hidden: true, onchange: () => { this.upload(input.files[0]); input.value = '' } })
     if (capture) input.setAttribute('capture', 'environment')
@@ -161,8 +199,9 @@ class Studio {
       button('1:1', () => this.zoomTo(this.full()), { title: "the photo's own pixels (1)", 'aria-label': '100%' }))
     this.modes = h('div', { className: 'ws-modes', role: 'group', 'aria-label': 'view' }, [['curtain', 'Before | after'], ['side', 'Side by side']].map(([mode, text]) => button(text, () => { this.mode = mode; this.fill(); this.draw(); this.need() }, { 'data-mode': mode })))
     this.files = this.chooser(false); this.shots = this.chooser(true)
+    this.resume = h('button', { type: 'button', hidden: true, onclick: () => this.go_on() })
     this.drop = h('div', { className: 'ws-drop' }, h('div', {}, icon('photo'), h('h2', {}, 'Which wall would you like to paint?'), h('p', { className: 'wide' }, 'Drop a photo here, or choose one.'),
-      h('div', { className: 'ws-row', style: 'justify-content:center' }, this.button([icon('photo'), 'Choose a photo'], () => this.files.click(), { className: 'main' }), this.button([icon('camera'), 'Take a photo'], () => this.shots.click(), { className: 'ws-shoot' }))))
+      h('div', { className: 'ws-row', style: 'justify-content:center' }, this.button([icon('photo'), 'Choose a photo'], () => this.files.click(), { className: 'main' }), this.button([icon('camera'), 'Take a photo'], () => this.shots.click(), { className: 'ws-shoot' })), this.resume))
     this.stage = h('div', { className: 'ws-stage' }, this.canvas, this.bar, this.drop, this.modes, this.zoomer, this.message, this.busy)
     this.panel = h('div', { className: 'ws-panel' })
     this.undoer = this.button(icon('undo'), () => this.act('undo'), { className: 'plain ws-undo' })
@@ -190,6 +229,8 @@ class Studio {
   fill() { // the panel of the step; what has the focus keeps it
     const { state, step, button } = this, held = document.activeElement?.dataset?.key, place = document.activeElement?.selectionStart
     this.drop.hidden = !!state.photo
+    this.resume.hidden = !this.offer
+    if (this.offer) this.resume.textContent = `Go on with ${this.offer.name}`
     this.canvas.hidden = this.zoomer.hidden = !state.photo
     this.modes.hidden = step < 2 || !state.wall || !state.paints.length || this.tool == 'white'
     for (const mode of this.modes.children) mode.setAttribute('aria-pressed', mode.dataset.mode == this.mode)

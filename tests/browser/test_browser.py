@@ -596,6 +596,61 @@ def test_large_uploads(studio, tmp_path):
     seen(studio, 'photo')
 
 
+def test_zoom_to_the_photos_own_pixels(studio, tmp_path):
+    "At 100% every pixel of a photo of 12 megapixels is a pixel of the screen: lines of one pixel, which are grey in any smaller copy, are black and white"
+    import numpy as np
+    from PIL import Image
+    page = studio.page
+    lines = np.zeros((3000, 4000), np.uint8)
+    lines[:, ::2] = 255
+    Image.fromarray(lines).convert('RGB').save(tmp_path/'lines.png')
+    studio.upload(tmp_path/'lines.png')
+    seen(studio, 'photo')
+    def contrast():
+        shown = page.locator('canvas').evaluate("""canvas => { const {width, height} = canvas, pixels = canvas.getContext('2d').getImageData(width/2 - 40 | 0, height/2 | 0, 80, 1).data
+            return [...pixels].filter((_, i) => i % 4 == 0) }""")
+        return np.abs(np.diff(np.array(shown, int))).mean()
+    assert contrast() < 60
+    studio.press('100%')
+    for _ in range(100):
+        if contrast() > 200: break
+        page.wait_for_timeout(100)
+    assert contrast() > 200
+    keep(page, 'studio_pixels')
+    before = page.locator('canvas').get_attribute('data-photo').split()
+    drag_far = [(.5, .5), (.45, .5), (.4, .5)]
+    drag(page, studio, drag_far)
+    page.wait_for_timeout(300)
+    after = page.locator('canvas').get_attribute('data-photo').split()
+    assert int(after[0]) < int(before[0]) - 100 and after[2:] == before[2:]  # panned, not zoomed
+    assert page.locator('.ws-undo').get_attribute('title').startswith('undo the photo')  # and no click was meant
+
+
+def test_themes(browser, server):
+    "The page is light or dark as the system is, and the button changes it; words keep their contrast"
+    for scheme in ('light', 'dark'):
+        page = browser.new_context(color_scheme=scheme, **WINDOWS['laptop']).new_page()
+        studio = Studio(page, server[0])
+        dark = lambda: 'dark' in page.locator('.ws').get_attribute('class').split()
+        assert dark() == (scheme == 'dark')
+        for _ in range(2):
+            for part in ('.ws-panel h2', '.ws-panel p', '.ws-panel button.main', '.ws-steps button[aria-current=step]'): assert contrast_of(page, part) >= 4.5, part  # WCAG's level AA
+            page.get_by_role('button', name='light or dark').click()
+        studio.press('light or dark')
+        assert dark() != (scheme == 'dark')
+        page.context.close()
+
+
+def contrast_of(page, part: str) -> float:
+    "WCAG's contrast of a part's words with what is behind them"
+    return page.locator(part).first.evaluate("""each => {
+        const light = color => { const [r, g, b] = color.match(/[0-9.]+/g).map(code => { code /= 255; return code <= .04045 ? code/12.92 : ((code + .055)/1.055)**2.4 }); return .2126*r + .7152*g + .0722*b }
+        let behind = each
+        while (/rgba[(].*, 0[)]|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement
+        const [a, b] = [light(getComputedStyle(each).color), light(getComputedStyle(behind).backgroundColor)].sort((x, y) => y - x)
+        return (a + .05)/(b + .05) }""")
+
+
 def test_locked_while_working(studio, room):
     "While something long runs the buttons wait, a bar is there, and a second press does nothing"
     page = studio.page

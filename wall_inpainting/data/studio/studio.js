@@ -397,7 +397,8 @@ class Studio {
   origin(cell) {
     const { width, height } = this.state.photo, s = this.scale(cell), [mx, my] = this.middle || [width/2, height/2]
     const hold = (middle, size, room) => size*s <= room ? (room - size*s)/2 : clamp(room/2 - middle*s, room - size*s, 0)
-    return [cell.x + hold(mx, width, cell.w), cell.y + hold(my, height, cell.h)]
+    const whole = length => Math.round(length*this.dpr())/this.dpr() // else pixels at 1:1 would be mixed with their neighbours
+    return [whole(cell.x + hold(mx, width, cell.w)), whole(cell.y + hold(my, height, cell.h))]
   }
   toPhoto([x, y], cell) { const [ox, oy] = this.origin(cell), s = this.scale(cell); return [(x - ox)/s, (y - oy)/s] }
   toStage([x, y], cell) { const [ox, oy] = this.origin(cell), s = this.scale(cell); return [ox + x*s, oy + y*s] }

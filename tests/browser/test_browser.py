@@ -267,7 +267,7 @@ class Studio:
     def __init__(self, page, address):
         self.page, self.locator, self.get_by_text, self.get_by_role, self.clicks = page, page.locator, page.get_by_text, page.get_by_role, 0
         page.goto(address)
-        page.locator('.ws').wait_for()
+        page.locator('.ws-samples img').first.wait_for()  # the kernel has told the page what there is
 
     def press(self, name):
         self.clicks += 1

@@ -273,7 +273,8 @@ class Studio {
       h('div', { className: 'words' }, h('input', { type: 'text', value: each.name, 'aria-label': 'name of the paint', 'data-key': 'name' + i, maxLength: 60, onkeydown: event => { if (event.key == 'Enter') event.target.blur() }, onchange: event => this.ask('rename', { place: i, name: event.target.value }) }),
         h('small', {}, [each.color, each.note].filter(Boolean).join(' · '))),
       this.button(icon('close'), () => this.act('drop', { place: i }), { className: 'plain', title: `take ${each.name} away`, 'aria-label': `take ${each.name} away`, 'data-key': 'drop' + i }))
-    this.finder = h('div', { className: 'ws-found', hidden: true })
+    this.finder = h('div', { className: 'ws-found' })
+    this.list(add)
     const field = h('input', { type: 'text', placeholder: 'a name, a code, or #7a9e7e', value: this.typed || '', 'aria-label': 'colour', 'data-key': 'color', autocomplete: 'off', spellcheck: false,
       oninput: () => { this.typed = field.value; clearTimeout(this.typing); this.typing = setTimeout(() => this.search(field.value, add), 200) }, onkeydown: event => { if (event.key == 'Enter' && field.value.trim()) { clearTimeout(this.typing); add(field.value.trim()) } } })
     const picker = h('input', { type: 'color', value: this.shown || '#7a9e7e', title: 'pick any colour', 'aria-label': 'pick any colour', 'data-key': 'picker', onchange: () => add(picker.value) })
@@ -307,12 +308,16 @@ class Studio {
       h('p', {}, 'Into ', h('code', {}, about.folder || '')),
       saved.length > 0 && h('div', { className: 'ws-files' }, h('h2', {}, 'Saved'), saved.map(file => this.button([file, icon('save')], () => this.fetch(file), { title: `download ${file}`, 'data-key': 'f' + file })))]
   }
-  async search(text, add) {
-    if (!text.trim()) return this.finder.hidden = true
-    const list = this.finder, reply = await this.ask('find', { text }, [], true)
-    if (list != this.finder || !reply.found) return
-    list.replaceChildren(...reply.found.map(({ name, color, note }) => this.button([h('i', { style: `background:${color}` }), h('span', {}, name, h('small', {}, [color, note].filter(Boolean).join(' · ')))], () => add(color, name), { 'data-key': 'found' + name })))
-    list.hidden = !reply.found.length
+  async search(text, add) { // what the field holds now, whatever came in between
+    const reply = text.trim() ? await this.ask('find', { text }, [], true) : { found: [] }
+    if (text != this.typed || !reply.found) return
+    this.found = reply.found
+    if (this.step == 2) this.list(add)
+  }
+  list(add) {
+    const found = this.typed ? this.found || [] : []
+    this.finder.replaceChildren(...found.map(({ name, color, note }) => this.button([h('i', { style: `background:${color}` }), h('span', {}, name, h('small', {}, [color, note].filter(Boolean).join(' · ')))], () => add(color, name), { 'data-key': 'found' + name + color })))
+    this.finder.hidden = !found.length
   }
   async save(name, suffix, overwrite = false) {
     const reply = await this.hold(() => this.ask('save', { name, suffix, overwrite }))

@@ -1,5 +1,6 @@
 "Files as people have them: each input is made here, and stands for a kind that once went wrong, mostly without a word."
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -306,3 +307,25 @@ def test_a_lora_of_another_model_is_refused_with_a_count(tmp_path):
 def test_fuzz_finds_nothing(capsys):
     "A part of `python tools/fuzz.py`, with another seed"
     assert fuzz.main(60, 3) == 0, capsys.readouterr().out
+
+
+def test_many_photos_are_stopped_and_go_on(folder):
+    "Ctrl-C among many photos: one line with the command that goes on, no half file, and nothing is painted twice"
+    for name, picture in dict(photos=ROOM, masks=WALL).items():
+        (folder/name).mkdir()
+        for number in range(12): picture.save(folder/name/f'{number:02d}.png')
+    (folder/'wall_repaint.py').write_text("import sys\nfrom wall_inpainting.painting.command_line import wall_repaint\nif __name__ == '__main__': sys.exit(wall_repaint())\n") # as pip installs the command
+    words = ['wall_repaint.py', 'photos', '--masks', 'masks', '--color', 'navy', '--out', 'painted', '--engine', 'recolor']
+    env = os.environ | {'PYTHONPATH': str(Path(__file__).parent.parent)}
+    running = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=env, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    assert running.stdout.readline().startswith('00.png: 00.png, ')
+    running.send_signal(signal.SIGINT)
+    _, complaint = running.communicate(timeout=60)
+    assert running.returncode == 130 and complaint.splitlines()[-1] == f"wall_repaint: stopped. Go on with: wall_repaint {' '.join(words[1:])}"
+    done = {path: path.stat().st_mtime_ns for path in (folder/'painted').glob('*.png')}
+    assert 1 <= len(done) < 12
+    again = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=folder, env=env, check=True)
+    assert f'{len(done)} of 12 photos are painted already' in again.stdout
+    files = sorted((folder/'painted').glob('*.png'))
+    assert len(files) == 12 and {path: path.stat().st_mtime_ns for path in done} == done
+    assert {path.read_bytes() for path in files} == {files[0].read_bytes()} and not list((folder/'painted').glob('.*part*'))

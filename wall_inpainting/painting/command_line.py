@@ -132,10 +132,11 @@ def _read_scene(photo, mask, clicked=False):
         if mask: raise ValueError(f'--mask {mask}: the photo that it belongs to is missing')
         row = json.loads((sample_rooms()/'metadata.jsonl').read_text(encoding='utf-8').splitlines()[0])
         photo,mask = sample_rooms()/row['file_name'],None if clicked else sample_rooms()/row['mask_file_name']
-    if mask is None and not clicked:
-        raise ValueError(f"where is the wall of {photo}? Click it, in px from the left and from the top: --click '300,200'; and what is no wall: --not '640,480'. "
-                         f"wall_mask {photo} writes what the clicks find, wall_studio lets you click with the mouse. A mask that you have goes to --mask: white where the wall is")
     photo = read_photo(photo)
+    if mask is None and not clicked:
+        width,height = photo.image.size
+        raise ValueError(f"where is the wall of {photo.path}? Click it, in px from the left and from the top of the {width} x {height}: --click '{width//2},{height//4}'; and what is no wall: --not '{width//2},{height*7//8}'. "
+                         f"wall_mask {photo.path} writes what the clicks find, wall_studio lets you click with the mouse. A mask that you have goes to --mask: white where the wall is")
     return photo,mask and read_mask(mask, photo)
 
 def _read_chips(text, decks, option):
@@ -379,7 +380,7 @@ def wall_repaint(
     # all that can be wrong with names, colours and files comes before any long work
     engine = engine or ('diffusion' if bundle else 'light')
     named = [photo] if isinstance(photo, (str, Path)) else list(photo or ())
-    if settings == 'spec' and engine != 'diffusion': raise ValueError('--settings spec needs --engine diffusion')
+    if settings != 'faithful' and engine != 'diffusion': raise ValueError(f'--settings {settings} needs --engine diffusion')
     if color is None and palette is None and not reference and not named: color = '#7a9e7e'
     if len(given := [name for name,value in dict(color=color, palette=palette, reference=reference).items() if value is not None]) != 1:
         raise ValueError(f'give one of --color, --palette and --reference; given: {", ".join(given) or "none of them"}')

@@ -23,11 +23,14 @@ from .settings import InferenceSettings
 def low_band(
     latents:Tensor, # [B,C,h,w] float
     mask:Tensor, # [B,1,h,w] float in {0,1}; 1 = wall
-    width:int, # latents a side of the square, odd
+    width:int, # latents a side of the square that has weight, odd
 ) -> Tensor: # [B,C,h,w]; 0 where the square holds no wall
-    "Each latent's mean over the wall around it."
-    def box(x): return F.avg_pool2d(x, width, 1, width//2)
-    return box(latents*mask)/box(mask).clamp(min=.5/width**2) # half of what a single latent of wall gives
+    "Each latent's mean over the wall around it, with weights that fall off in a triangle."
+    reach = (width + 1)//2
+    line = (reach - torch.arange(1 - reach, reach).abs()).to(latents)/reach**2 # its sum is 1
+    kernel = line.outer(line)[None, None]
+    def mean(x): return F.conv2d(x, kernel.expand(x.shape[1], -1, -1, -1), padding=reach - 1, groups=x.shape[1])
+    return mean(latents*mask)/mean(mask).clamp(min=.5/reach**4) # half of what a single latent of wall in a corner gives
 
 # %% ../../nbs/models/lock.ipynb #3f870c27
 @dataclass(frozen=True, eq=False)

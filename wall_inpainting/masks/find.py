@@ -136,9 +136,13 @@ class WallFinder:
         self._look = self._copy = None
         self._clicks, self._answer = None, None # of the last question
 
+    def look(self):
+        "See the photo now, which is most of the first answer's work"
+        if self._look is None: self._look = self._net.look(self.image)
+
     def _ask(self, clicks, mask):
         "The network's answer [h,w]"
-        if self._look is None: self._look = self._net.look(self.image)
+        self.look()
         if mask is None and clicks == self._clicks: return self._answer
         goes_on = mask is None and self._clicks is not None and set(self._clicks) < set(clicks)
         before = self._answer if goes_on else self._net.find(self._look, clicks)

@@ -51,6 +51,14 @@ def check_size(
 _READABLE = tuple(plugin.format for plugin in (PngImagePlugin.PngImageFile, JpegImagePlugin.JpegImageFile, TiffImagePlugin.TiffImageFile, WebPImagePlugin.WebPImageFile,
                                                BmpImagePlugin.BmpImageFile, GifImagePlugin.GifImageFile, PpmImagePlugin.PpmImageFile))
 
+def _opener(start, formats, path):
+    "Pillow's reader for a file that begins with `start`; None: no format that is allowed. A phone's HEIC needs a package of its own."
+    if start[4:8] == b'ftyp' and start[8:12] in (b'heic', b'heix', b'heim', b'heis', b'mif1', b'msf1') and 'TIFF' in formats:
+        try: from pillow_heif import HeifImageFile
+        except ImportError: raise PhotoError(f'{path}: a HEIC photo, which needs another package: pip install pillow-heif. Or let the phone save JPEG ("Most Compatible")') from None
+        return HeifImageFile
+    return next((Image.OPEN[name][0] for name in formats if Image.OPEN[name][1](start)), None)
+
 def open_picture(
     path, # picture file
     formats=_READABLE, # Pillow's names of the formats that are allowed
@@ -60,9 +68,9 @@ def open_picture(
     path,known = Path(path),'PNG, JPEG, TIFF and WebP' if 'TIFF' in formats else 'PNG, JPEG and WebP'
     try:
         with open(path, 'rb') as file: start = file.read(16)
-        name = next((name for name in formats if Image.OPEN[name][1](start)), None)
-        if name is None: raise PhotoError(f'{path}: not a picture that can be read; {known} are')
-        image = Image.OPEN[name][0](str(path), str(path))
+        opener = _opener(start, formats, path)
+        if opener is None: raise PhotoError(f'{path}: not a picture that can be read; {known} are')
+        image = opener(str(path), str(path))
     except PhotoError: raise
     except FileNotFoundError: raise PhotoError(f'{path}: there is no such file') from None
     except (Image.DecompressionBombError, OverflowError, MemoryError): raise PhotoError(f'{path}: far more than the {MAX_PIXELS/1e6:.0f} megapixels that are allowed') from None
@@ -383,7 +391,9 @@ def _exif_space(exif):
 def _described_space(image, icc):
     "The profile that a picture with the embedded profile `icc`, or none, should have, and what to say"
     chunks = {kind: data for kind,data in _png_chunks(image.filename) if kind not in (b'tEXt', b'zTXt', b'iTXt')} if image.format == 'PNG' and image.filename else {}
+    nclx = image.info.get('nclx_profile') if image.format == 'HEIF' else None # the same four numbers as cICP; 2 says nothing
     try:
+        if nclx and not icc and 2 not in (nclx['color_primaries'], nclx['transfer_characteristics']): return _cicp_space((nclx['color_primaries'], nclx['transfer_characteristics'], 0, 1)) # decoded: RGB of full range
         if len(chunks.get(b'cICP', b'')) >= 4: return _cicp_space(chunks[b'cICP']) # before the profile, says the PNG standard
         if icc or b'sRGB' in chunks: return icc, ()
         if b'gAMA' in chunks or b'cHRM' in chunks: return _gamma_space(chunks.get(b'gAMA'), chunks.get(b'cHRM'))
@@ -451,7 +461,7 @@ def _silence(): # Pillow warns of odd EXIF data; what is lost is said in a photo
         yield
 
 def read_photo(
-    path, # PNG, JPEG, TIFF or WebP file of 16 px a side to 220 megapixels
+    path, # PNG, JPEG, TIFF, WebP or HEIC file of 16 px a side to 220 megapixels
 ) -> Photo: # upright RGB, with what its file must get back
     "Read a photo from any camera or program."
     path = Path(path)

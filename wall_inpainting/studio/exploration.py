@@ -18,7 +18,7 @@ from ..light.formula import wall_shading
 from ..pictures.arrays import linear_to_srgb
 from ..validation.comparison import metric_error
 from ..validation.runs import ValidationRun
-from ..validation.grid import ValidationVisualizer, label_font
+from ..validation.grid import ValidationVisualizer, fit_text, label_font
 from ..validation_metrics import METRICS, compute_color_fidelity_metrics, dominant_color_to_pil, pixel_delta_e_2000, shade_reference, wall_colors
 
 # %% ../../nbs/studio/exploration.ipynb #94415081
@@ -191,6 +191,8 @@ def _sample_row(
     return page.convert('RGB').crop((0, top, page.width, top+height))
 
 # %% ../../nbs/studio/exploration.ipynb #57c924e5
+_HEADS = 'Source', 'Reference', 'Mask', 'Segment', 'Depth', 'Output' # the columns of a run's grid
+
 def sorted_page(
     run:ValidationRun, # as from `read_run`
     metric:str, # a name in `METRICS`
@@ -203,10 +205,12 @@ def sorted_page(
     last = (len(records)-1)//rows
     if not 0 <= page <= last: raise ValueError(f'page must be 0 to {last}, not {page}')
     step, line, font = _PAGE.cell+_PAGE.gap, _PAGE.line, label_font(15)
-    sheet = Image.new('RGB', ((7 if baseline else 6)*step+_PAGE.gap, rows*(step+2*line)+_PAGE.gap), 'white')
+    heads = *_HEADS, *([f'Output, {baseline.folder.name}'] if baseline else [])
+    sheet = Image.new('RGB', (len(heads)*step+_PAGE.gap, line+rows*(step+2*line)+_PAGE.gap), 'white')
     draw = ImageDraw.Draw(sheet)
+    for column, head in enumerate(heads): draw.text((_PAGE.gap+column*step, _PAGE.gap), fit_text(head, font, _PAGE.cell), '#666666', font)
     for i, record in enumerate(records[page*rows:(page+1)*rows]):
-        y = _PAGE.gap+i*(step+2*line)
+        y = line+_PAGE.gap+i*(step+2*line)
         draw.text((_PAGE.gap, y+2), sample_line(run, metric, page*rows+i), '#222222', font)
         sheet.paste(_sample_row(run, record['index']), (0, y+line-4))
         if not baseline: continue

@@ -19,7 +19,7 @@ from .exploration import (Perturbation, explore_perturbation, metric_line, neare
                                                 sample_line, sorted_page)
 from .page import RepaintStudio
 from .session import sample_photos
-from .widgets import Explorer, picture_bytes, watch_mouse
+from .widgets import Explorer, one_at_a_time, picture_bytes, watch_mouse
 from ..validation.runs import ValidationRun
 from ..validation_metrics import METRICS
 
@@ -55,7 +55,7 @@ class ShapeFlow(Explorer):
     ):
         from wall_inpainting.studio.flow import PIPELINES, FlowSettings
         FlowSettings(pipeline) # or an error that says which there are
-        self.folder, full = folder, bundle == 'sd15'
+        self.folder, full, self._drawn = folder, bundle == 'sd15', {} # drawings, about 100 kB each
         self.pipeline = widgets.Dropdown(options=list(PIPELINES), value=pipeline, description='pipeline')
         self.bundle = widgets.ToggleButtons(options=[('small, with values', 'tiny'), ('SD1.5, full size', 'sd15')], value=bundle, style=dict(button_width='auto'))
         self.adapter = widgets.ToggleButtons(options=[('IP-Adapter Plus', 'plus'), ('plain', 'plain')], style=dict(button_width='auto'))
@@ -74,6 +74,7 @@ class ShapeFlow(Explorer):
 
 # %% ../../nbs/studio/explorers.ipynb #106067fd
 @patch
+@one_at_a_time
 def record(self:ShapeFlow,
     change=None, # what `observe` passes; not needed
     stage:str|None=None, # to choose; None: the one that is chosen, if there is one of this name
@@ -91,12 +92,15 @@ def record(self:ShapeFlow,
     self.choose()
 
 @patch
+@one_at_a_time
 def choose(self:ShapeFlow,
     change=None, # what `observe` passes; not needed
 ):
     "Mark the chosen stage"
-    from wall_inpainting.studio.flow_pictures import plot_flow
-    self.figure.value = picture_bytes(plot_flow(self.flow, self.stage.value))
+    if (key := (self.flow, self.stage.value)) not in self._drawn:
+        from wall_inpainting.studio.flow_pictures import plot_flow
+        self._drawn[key] = picture_bytes(plot_flow(*key))
+    self.figure.value = self._drawn[key]
     made = next(stage.made for stage in self.flow.stages if stage.name == self.stage.value)
     kept = self.tensor.value
     self.tensor.options = list(made)
@@ -104,6 +108,7 @@ def choose(self:ShapeFlow,
     self.show()
 
 @patch
+@one_at_a_time
 def show(self:ShapeFlow,
     change=None, # what `observe` passes; not needed
 ):
@@ -118,6 +123,7 @@ def show(self:ShapeFlow,
 
 # %% ../../nbs/studio/explorers.ipynb #8569ec0b
 @patch
+@one_at_a_time
 def click(self:ShapeFlow,
     x:float, # share of the picture's width, from the left
     y:float, # share of its height, from the top
@@ -162,6 +168,7 @@ class MetricExplorer(Explorer):
         for control in (self.room, self.color, *self.sliders.values()): control.observe(self.draw, 'value')
         self.draw()
 
+    @one_at_a_time
     def draw(self,
         change=None, # what `observe` passes; not needed
     ):
@@ -194,6 +201,7 @@ class GridExplorer(Explorer):
         for control, act in ((self.metric, self.draw), (self.sample, self.draw), (self.zoom, self.scale)): control.observe(act, 'value')
         self.draw()
 
+    @one_at_a_time
     def draw(self,
         change=None, # what `observe` passes; not needed
     ):
@@ -203,6 +211,7 @@ class GridExplorer(Explorer):
         self.page.value = picture_bytes(self._page())
         self.scale()
 
+    @one_at_a_time
     def click(self,
         x:float, # share of the plot's width, from the left
         y:float, # share of its height; not needed
@@ -210,6 +219,7 @@ class GridExplorer(Explorer):
         "Choose the sample whose point is nearest"
         self.sample.value = 1+nearest_sample(x, self.run.data['n'])
 
+    @one_at_a_time
     def scale(self,
         change=None, # what `observe` passes; not needed
     ):

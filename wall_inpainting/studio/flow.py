@@ -10,10 +10,11 @@ __all__ = ['KINDS', 'PIPELINES', 'SPECIFIED_SHAPES', 'Stage', 'Flow', 'describe_
 # %% ../../nbs/studio/flow.ipynb #bd4b1fe9
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import groupby
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 import diffusers
 import torch
@@ -163,10 +164,10 @@ def _flow_models(bundle, ip_adapter):
     return models
 
 # %% ../../nbs/studio/flow.ipynb #37dcc863
-def _begin(flow, models, batch, guided=False):
+def _begin(flow, models, batch, guided=False, generator=None):
     "Data, VAE encoder, mask and text; guided: the negative prompt's text first"
     vae = models.vae
-    def encode(images): return vae.encode(images).latent_dist.sample()*vae.config.scaling_factor
+    def encode(images): return vae.encode(images).latent_dist.sample(generator)*vae.config.scaling_factor
     with flow.stage('Batch', 'data', 0) as made:
         made |= {name: batch[name].to(vae.device, vae.dtype) for name in ('pixel_values', 'masks', 'reference_images')}
         negative = [models.tokenizer([NEGATIVE_PROMPT]*len(batch['masks']), padding='max_length', truncation=True, return_tensors='pt').input_ids] if guided else []
@@ -177,11 +178,11 @@ def _begin(flow, models, batch, guided=False):
     with flow.stage('Mask, nearest pixel', 'step', 1) as made: made['mask_downsampled'] = F.interpolate(masks, size=flow.made['latents'].shape[-2:])
     with flow.stage('Text encoder', 'frozen', 1, models.text_encoder) as made: made['encoder_hidden_states'] = models.text_encoder(ids)[0]
 
-def _add_noise(flow, models, timestep, copies=1):
+def _add_noise(flow, models, timestep, copies=1, generator=None):
     "Noise, and the UNet's nine channels: as many copies as guidance needs"
     latents, mask, hidden = (flow.made[name] for name in ('latents', 'mask_downsampled', 'masked_image_latents'))
     with flow.stage('Add noise', 'step', 2) as made:
-        made['noise'] = torch.randn_like(latents, dtype=torch.float32)
+        made['noise'] = torch.randn(latents.shape, generator=generator).to(latents.device) # float32
         made['timesteps'] = torch.full(latents.shape[:1], timestep, device=latents.device)
         made['noisy_latents'] = noisy = models.make_scheduler().add_noise(latents, made['noise'].to(latents.dtype), made['timesteps'])
         made['latent_model_input'] = torch.cat([part.repeat(copies, 1, 1, 1) for part in (noisy, mask, hidden)], 1)
@@ -192,11 +193,12 @@ def training_flow(
     models, # as `record_flow` makes them
     batch:dict[str, Tensor], # of `collate_fn`: pixel_values, masks, reference_images, input_ids
     timestep:int=500, # of the noise, 0 to 999
+    generator:torch.Generator|None=None, # of noise and latents; None: PyTorch's own
 ) -> Flow:
     "Record one step of training, as specified"
     flow = Flow('training')
-    _begin(flow, models, batch)
-    _add_noise(flow, models, timestep)
+    _begin(flow, models, batch, generator=generator)
+    _add_noise(flow, models, timestep, generator=generator)
     with flow.stage('UNet with LoRA', 'trained', 3, models.learner) as made:
         inputs = [flow.made[name] for name in ('latent_model_input', 'timesteps', 'encoder_hidden_states')]
         made['noise_pred'] = models.learner(*inputs).sample
@@ -216,12 +218,11 @@ def _reference(flow, models, guided=False):
     with flow.stage('Image projection', 'frozen', 2, project) as made:
         made['projected_embeds'] = project([flow.made['image_embeds'][:, None]])[0][:, 0] # the second axis counts the references of a sample
 
-@contextmanager
 def _projected(unet):
-    "A UNet that takes tokens which are projected already"
-    projection, unet.encoder_hid_proj = unet.encoder_hid_proj, nn.Identity()
-    try: yield
-    finally: unet.encoder_hid_proj = projection
+    "A second UNet over the same weights, which takes tokens that are projected already: the first may be running in another thread"
+    twin = share_weights(unet)
+    twin.encoder_hid_proj = nn.Identity()
+    return twin
 
 def _depth(estimator, images):
     "Depth in [0,1], 1 = nearest, at the photo's size"
@@ -238,12 +239,13 @@ def inference_flow(
     timestep:int=500, # of the step that is recorded, 0 to 999
     steps:int=SPEC.steps, # of denoising
     guidance:float=SPEC.guidance, # classifier-free guidance, 1 or more; 1: none, everything is there once
+    generator:torch.Generator|None=None, # of noise and latents; None: PyTorch's own
 ) -> Flow:
     "Record one step of inference with all conditions, and what comes before and after"
     if guidance < 1: raise ValueError(f'guidance must be 1 or more, not {guidance}')
     flow, unet, copies = Flow('inference'), models.unet, 2 if guidance > 1 else 1
-    _begin(flow, models, batch, guided=copies == 2)
-    _add_noise(flow, models, timestep, copies)
+    _begin(flow, models, batch, copies == 2, generator)
+    _add_noise(flow, models, timestep, copies, generator)
     _reference(flow, models, guided=copies == 2)
     with flow.stage('Depth estimator', 'frozen', 1, models.depth_estimator) as made: made['depth_map'] = _depth(models.depth_estimator, flow.made['pixel_values'])
     text, noisy, time = (flow.made[name] for name in ('encoder_hidden_states', 'noisy_latents', 'timesteps'))
@@ -251,10 +253,11 @@ def inference_flow(
         depth = flow.made['depth_map'].to(noisy.dtype).repeat(copies, 1, 1, 1)
         down, mid = models.controlnet(noisy.repeat(copies, 1, 1, 1), time[0], text, controlnet_cond=depth, return_dict=False)
         made['depth_features'] = [*down, mid]
-    with flow.stage('UNet', 'frozen', 3, unet, runs=steps) as made, _projected(unet):
+    fed = _projected(unet)
+    with flow.stage('UNet', 'frozen', 3, unet, runs=steps) as made:
         tokens = dict(image_embeds=[flow.made['projected_embeds'][:, None]])
-        made['noise_pred'] = unet(flow.made['latent_model_input'], time[0], text, added_cond_kwargs=tokens,
-                                  down_block_additional_residuals=down, mid_block_additional_residual=mid).sample
+        made['noise_pred'] = fed(flow.made['latent_model_input'], time[0], text, added_cond_kwargs=tokens,
+                                 down_block_additional_residuals=down, mid_block_additional_residual=mid).sample
     _finish(flow, models, timestep, steps, guidance)
     return flow
 
@@ -289,16 +292,17 @@ def attention_flow(
     batch:dict[str, Tensor], # as for `training_flow`
     timestep:int=500, # of the noise, 0 to 999
     scale:float=1., # of the reference
+    generator:torch.Generator|None=None, # of noise and latents; None: PyTorch's own
 ) -> Flow:
     "Record how the reference enters the UNet's last cross-attention"
-    flow, unet = Flow('ip_adapter'), models.unet
-    _begin(flow, models, batch)
-    _add_noise(flow, models, timestep)
+    flow, unet = Flow('ip_adapter'), _projected(models.unet) # with hooks of its own
+    _begin(flow, models, batch, generator=generator)
+    _add_noise(flow, models, timestep, generator=generator)
     _reference(flow, models)
     attention = _last_attention(unet)
     reference = attention.processor
     layers = dict(query=attention.to_q, text_key=attention.to_k, text_value=attention.to_v, image_key=reference.to_k_ip[0], image_value=reference.to_v_ip[0])
-    with flow.stage('Last cross-attention', 'frozen', 3, unet) as made, _projected(unet), _answers(**layers) as answers:
+    with flow.stage('Last cross-attention', 'frozen', 3, models.unet) as made, _answers(**layers) as answers:
         tokens = dict(image_embeds=[flow.made['projected_embeds'][:, None]])
         unet(flow.made['latent_model_input'], flow.made['timesteps'], flow.made['encoder_hidden_states'], added_cond_kwargs=tokens)
         made |= {name: answer.flatten(1, -2) for name, answer in answers.items()} # those of the image have an axis for several references
@@ -316,9 +320,10 @@ def validation_flow(
     batch:dict[str, Tensor], # as for `training_flow`, and dominant_colors
     timestep:int=500, # of the step that is recorded, 0 to 999
     steps:int=20, # of denoising, as specified for validation
+    generator:torch.Generator|None=None, # of noise and latents; None: PyTorch's own
 ) -> Flow:
     "Record how the batch's first sample is validated"
-    flow, inner = Flow('validation'), inference_flow(models, batch, timestep, steps)
+    flow, inner = Flow('validation'), inference_flow(models, batch, timestep, steps, generator=generator)
     with flow.stage('Dataset', 'data', 0) as made: made |= dict(pixel_values=batch['pixel_values'][0], mask=batch['masks'][0], dominant_color=batch['dominant_colors'][0])
     with flow.stage('To pictures', 'step', 1, used=('pixel_values', 'mask', 'dominant_color')) as made:
         pixels, mask, color = flow.made.values()
@@ -357,17 +362,25 @@ class FlowSettings:
         if not 0 <= self.timestep < 1000: raise ValueError(f'timestep must lie in 0..999, not {self.timestep}')
 
 # %% ../../nbs/studio/flow.ipynb #39dcc7c2
+_RECORDING = Lock() # the counter of operations watches every module of the process
+
 @lru_cache(8)
+def _record(settings):
+    models = _flow_models(settings.bundle, settings.ip_adapter)
+    dataset = WallInpaintingDataset(sample_rooms().parent, 'train', resolution=settings.resolution, tokenizer=models.tokenizer)
+    batch = collate_fn([dataset[i*len(dataset)//settings.batch % len(dataset)] for i in range(settings.batch)]) # spread over the rooms
+    return PIPELINES[settings.pipeline](models, batch, settings.timestep, generator=torch.Generator().manual_seed(settings.seed))
+
+_record_shapes = lru_cache(64)(_record.__wrapped__) # without values a recording takes hardly any memory
+
 def record_flow(
     settings:FlowSettings=FlowSettings(), # what to record
 ) -> Flow: # kept for the next call
     "Run a pipeline on sample rooms and record it"
-    models = _flow_models(settings.bundle, settings.ip_adapter)
-    dataset = WallInpaintingDataset(sample_rooms().parent, 'train', resolution=settings.resolution, tokenizer=models.tokenizer)
-    batch = collate_fn([dataset[i*len(dataset)//settings.batch % len(dataset)] for i in range(settings.batch)]) # spread over the rooms
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        return PIPELINES[settings.pipeline](models, batch, settings.timestep)
+    with _RECORDING:
+        if settings.bundle != 'sd15': return _record(settings)
+        return _record_shapes(replace(settings, timestep=500, seed=0)) # there are no values that these could change
+
 
 # %% ../../nbs/studio/flow.ipynb #e5f15df8
 SPECIFIED_SHAPES = { # (stage, tensor): (shape, dtype); 'B' is the batch, other letters may be any number

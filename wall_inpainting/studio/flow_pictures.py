@@ -20,16 +20,15 @@ from ..validation.grid import label_font
 # Matplotlib is imported by the functions that draw with it: it takes a second.
 
 # %% ../../nbs/studio/flow_pictures.ipynb #1f75ddf9
-_CARD, _GAP, _SPACE, _MARGIN = 1.78, .3, .16, .08 # inches: a card's width, between columns, between cards, around all
-_LINE, _PAD = .155, .06 # inches: a line of text, and the space above and below a block of lines
+_CARD, _GAP, _SPACE, _MARGIN = 1.76, .24, .14, .08 # inches: a card's width, between columns, between cards, around all
+_LINE, _PAD = .17, .05 # inches: a line of text, and the space above and below a block of lines
 _BEND = .2 # inches on the right, for arrows inside of the last column
 _DPI = 100
 
 def _card_lines(stage):
     "The lines of a card: of its head, and of each tensor by name"
-    trained = f', {tqdm.format_sizeof(stage.trained)} trained' if stage.trained else ''
     runs = f' x {stage.runs}' if stage.runs > 1 else ''
-    head = [stage.name, *([f'{tqdm.format_sizeof(stage.weights)} weights{trained}'] if stage.weights else []),
+    head = [stage.name, *([f'{tqdm.format_sizeof(stage.weights)} weights'] if stage.weights else []), *([f'{tqdm.format_sizeof(stage.trained)} trained'] if stage.trained else []),
             *([tqdm.format_sizeof(stage.flops, 'FLOP')+runs] if stage.flops else [])]
     return head, {name: [name, *filter(None, describe_value(value))] for name, value in stage.made.items()} or {'': ['nothing: no values']}
 
@@ -79,7 +78,7 @@ def _draw_card(ax, box, stage, chosen):
     ax.add_patch(plt.Rectangle((left, y), width, _block(head), facecolor=color, edgecolor='none', zorder=4))
     for block, title, rest in [(head, 'white', 'white'), *((lines, '#111111', '#444444') for lines in tensors.values())]:
         for i, line in enumerate(block):
-            ax.text(left + .06, y + _PAD + _LINE*(i + .5), line, fontsize=8, weight='normal' if i else 'bold', color=rest if i else title, va='center', zorder=5)
+            ax.text(left + .06, y + _PAD + _LINE*(i + .5), line, fontsize=9, weight='normal' if i else 'bold', color=rest if i else title, va='center', zorder=5)
         y += _block(block)
 
 # %% ../../nbs/studio/flow_pictures.ipynb #e7d52704
@@ -150,10 +149,20 @@ def _text_card(text):
     return card
 
 # %% ../../nbs/studio/flow_pictures.ipynb #faef7ca5
+_DIFFERS = .3 # of a token's mean share: what is drawn in full colour
+
 def _attention_picture(shares):
-    side = int(shares.shape[1]**.5) # pictures are square here
-    maps = shares.mean(0).T[:16].reshape(-1, side, shares.shape[1]//side)
-    return _tile([_paint(each, 0, maps.max(), 'magma') for each in maps], 112, 8)
+    "Where each token gets more than its mean share (red) and where less (blue), with that mean"
+    side, mean = int(shares.shape[1]**.5), shares.mean(0).T # pictures are square here
+    if mean.std(1).max() < 1e-3*mean.mean(): return _text_card(f'all {len(mean)} tokens get the same from every pixel: {mean.mean():.1%}')
+    tiles = []
+    for i, each in enumerate(mean[:16]):
+        share = each.mean()
+        tile = Image.new('RGB', (112, 130), 'white')
+        tile.paste(_paint((each/share - 1).reshape(side, -1), -_DIFFERS, _DIFFERS, 'RdBu_r').resize((112, 112), Image.Resampling.NEAREST), (0, 18))
+        ImageDraw.Draw(tile).text((2, 2), f'{i + 1}: {share:.1%}', '#333333', label_font(12))
+        tiles.append(tile)
+    return _tile(tiles, 112, 8)
 
 def _sample_picture(values):
     "A picture of one sample, by the number of its axes and channels"
@@ -177,7 +186,7 @@ def tensor_picture(
     tensors = list(value) if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(tensor, Tensor) for tensor in tensors): raise TypeError(f'neither tensor nor picture: {type(tensors[0]).__name__}')
     if tensors[0].device.type == 'meta': return _text_card('no values: at full size there are shapes only, until a folder with weights is given')
-    batched = tensors[0].ndim not in (0, 3) or len(tensors) > 1 or tensors[0].shape[0] != 3
+    batched = tensors[0].ndim > 0 and (tensors[0].ndim != 3 or len(tensors) > 1 or tensors[0].shape[0] != 3)
     if batched and tensors[0].ndim and not 0 <= sample < len(tensors[0]): raise ValueError(f'sample must be 0 to {len(tensors[0])-1}, not {sample}')
     parts = [(tensor[sample] if batched and tensor.ndim else tensor).float().numpy() if tensor.dtype != torch.uint8 else tensor.numpy() for tensor in tensors]
     if len(parts) == 1: return _sample_picture(parts[0])

@@ -202,7 +202,7 @@ def test_timesteps_are_those_of_the_published_scheduler(settings, origin, use):
         scheduler.set_timesteps(settings.steps)
         found.append(scheduler.timesteps.tolist())
     assert found[0] == found[1] == found[2]
-    assert found[0][:2] == dict(spec=[958, 925], faithful=[961, 929])[settings.name]  # SPEC's strength of 0.99 skips the first
+    assert found[0][:2] == dict(spec=[958, 925], locked=[913, 837], faithful=[961, 929])[settings.name]  # SPEC's strength of 0.99 skips the first
 
 
 published_files = pytest.mark.skipif(not PUBLISHED.is_dir(), reason='the small files of the published repositories are not here')

@@ -39,8 +39,7 @@ def compare_recipes(
     shown = {label: pair for label, pair in GAP_SHOWN.items() if pair[0] in study.conditions} or {results['labels'][study.conditions[0]]: (study.conditions[0], 'pure')}
     sheet = gap_sheet(comparison, shown)
     with whole_file(out/'gap.jpg') as unfinished: sheet.save(unfinished, quality=88)
-    title = ', '.join(['Photo', 'reference', *shown, 'truth'])
-    page = gap_page(results, {'In numbers': plot_gap(results), title: sheet})
+    page = gap_page(results, {'In numbers': plot_gap(results), 'In pictures': sheet})
     with whole_file(out/'gap.html') as unfinished: unfinished.write_text(page, encoding='utf-8')
     return results
 

@@ -225,7 +225,7 @@ def gap_sheet(
     comparison:Comparison, # that has been run
     shown:dict[str, tuple[str, str]]=GAP_SHOWN, # label: condition and name of the settings
     count:int=4, # photos
-) -> Image.Image: # RGB; a row a photo: photo, reference, a repaint each, and the truth where it is known
+) -> Image.Image: # RGB; a row a photo, with labels: photo, reference, a repaint each, and the truth where it is known
     "Photos, references and repaints with the first seed"
     seed, cells = comparison.study.seeds[0], []
     chosen = comparison.samples[::max(1, len(comparison.samples)//count)][:count]
@@ -234,4 +234,5 @@ def gap_sheet(
         repaints = [restore_sample(sample, folder) for folder in folders]
         if None in repaints: raise ValueError(f'{comparison.out} has no repaint of {sample.name} by {[*shown][repaints.index(None)]}')
         cells += [sample.source, sample.reference, *(repaint.output for repaint in repaints), *([sample.truth] if sample.truth else [])]
-    return side_by_side(cells, ncols=len(cells)//len(chosen))
+    labels = ['photo', 'reference', *shown, *['truth']*(len(cells)//len(chosen) > len(shown)+2)]
+    return side_by_side(cells, ncols=len(labels), labels=labels*len(chosen))

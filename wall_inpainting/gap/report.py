@@ -206,7 +206,7 @@ def tell_findings(
     if slopes: sentences.append(f"For each ΔE00 between the new colour and the old, the error grows by {', '.join(slopes)}.")
     if 'locked' in have:
         locked = [of(condition, 'locked').mean() for condition in results['labels']]
-        sentences.append(f'Locked, all conditions lie between {min(locked):.2f} and {max(locked):.2f}: the lock gives the colour, whatever the LoRA has learnt.')
+        sentences.append(f'Locked, all conditions lie between {min(locked):.2f} and {max(locked):.2f}: the colour comes from the lock.')
     faithful = [of(condition, 'faithful').mean() for condition in results['labels']]
     sentences.append(f'With FAITHFUL all conditions lie between {min(faithful):.2f} and {max(faithful):.2f}: '
                      "the colour is then painted by the wall's own light, and the model gives the material.")
@@ -293,7 +293,7 @@ def gap_page(
     head, text = ['', *GAP_COLUMNS.values(), 'ΔE00 less that of ORIGINAL'], _plain
     verdicts = [f'<p class="{"met" if v.met else "not"}"><b>{text(v.question)}: {"yes" if v.met else "no"}.</b> {text(v.found)}</p>' for v in check_bars(results)]
     parts = ['<h1>The gap between training and inference</h1>', *verdicts, *(f'<h2>{text(title)}</h2>{_embed(picture)}' for title, picture in pictures.items()),
-             '<h2>Pure model output</h2>', _table(head, gap_rows(results)), '<h2>With FAITHFUL</h2>', _table(head, gap_rows(results, 'faithful')),
+             '<h2>Pure model output</h2>', _table(head, gap_rows(results)), '<h2>Locked</h2>', _table(head, gap_rows(results, 'locked')), '<h2>With FAITHFUL</h2>', _table(head, gap_rows(results, 'faithful')),
              '<h2>In words</h2><ul>', *(f'<li>{text(sentence)}</li>' for sentence in tell_findings(results)), '</ul>', '<h2>The specification, checked</h2>',
              _table(['', 'specified', 'measured'], [(claim['about'], claim['specified'], claim['measured']) for claim in results['claims']]),
              '<h2>What was run</h2>', _table(['', ''], _study_facts(results))]

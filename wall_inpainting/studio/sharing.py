@@ -18,8 +18,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 
 from ..color_reference import color_to_hex
+from ..pictures.compositing import fit_text, label_font
 from ..pictures.photos import convert_profile, whole_file
-from ..validation.grid import fit_text, label_font
 
 # %% ../../nbs/studio/sharing.ipynb #5494a0a4
 def shown_copy(

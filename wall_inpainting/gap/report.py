@@ -130,7 +130,7 @@ def _locked(results):
         yield Verdict('Locked, the best LoRA is at most 3.2 ΔE00 from its reference', found[best].mean <= 3.2, f'{results["labels"][best]} is {found[best]}.')
     free, locked = ({condition: estimate_mean(of(condition, 'pixel_delta_e_2000', settings)).mean for condition in found} for settings in ('pure', 'locked'))
     before, after = min(free, key=free.get), min(locked, key=locked.get)
-    yield Verdict("Locked, the best is per pixel at most half as far from the truth as the best free one", locked[after] <= free[before]/2,
+    yield Verdict('Locked, the best is per pixel at most half as far from the truth as the best free one', locked[after] <= free[before]/2,
                   f"Locked, {results['labels'][after]} is {locked[after]:.2f} ΔE00 from the truth per pixel; free, {results['labels'][before]} is {free[before]:.2f}.")
 
 def check_bars(
@@ -145,8 +145,7 @@ def check_bars(
     if len(doses) > 1:
         change = estimate_mean(of('aligned')[:, :1]-of('aligned', min(doses)))
         verdicts.append(Verdict('ALIGNED responds to the dose of its reference', change.sign == -1, f'From `ip_adapter_scale` {min(doses):g} to 1 its ΔE00 changes by {change}.'))
-    if any(run['settings'] == 'locked' for run in results['runs']): verdicts += _locked(results)
-    return verdicts
+    return [*verdicts, *_locked(results)]
 
 # %% ../../nbs/gap/report.ipynb #9d1c986b
 def distance_slope(
@@ -198,16 +197,13 @@ def tell_findings(
 ) -> list[str]:   # sentences
     "What was found, in words"
     def of(condition, settings='pure'): return run_values(results, 'delta_e_2000', condition, settings)
-    have = {run['settings'] for run in results['runs']}
     means = {label: estimate_mean(of(condition)) for condition, label in results['labels'].items()}
     nearest = min(means, key=lambda label: means[label].mean)
     sentences = [f'Nearest to its reference is {nearest}, {means[nearest]}.', *_factor_sentences(results, of), *_dose_sentences(results)]
     slopes = [f'{distance_slope(results, condition)} ({label})' for condition, label in results['labels'].items() if condition in _INK]
     if slopes: sentences.append(f"For each ΔE00 between the new colour and the old, the error grows by {', '.join(slopes)}.")
-    if 'locked' in have:
-        locked = [of(condition, 'locked').mean() for condition in results['labels']]
-        sentences.append(f'Locked, all conditions lie between {min(locked):.2f} and {max(locked):.2f}: the colour comes from the lock.')
-    faithful = [of(condition, 'faithful').mean() for condition in results['labels']]
+    locked, faithful = ([of(condition, settings).mean() for condition in results['labels']] for settings in ('locked', 'faithful'))
+    sentences.append(f'Locked, all conditions lie between {min(locked):.2f} and {max(locked):.2f}: the colour comes from the lock.')
     sentences.append(f'With FAITHFUL all conditions lie between {min(faithful):.2f} and {max(faithful):.2f}: '
                      "the colour is then painted by the wall's own light, and the model gives the material.")
     return sentences

@@ -13,7 +13,7 @@ from fastcore.script import Param, call_parse
 
 from .conditions import GAP_RECIPES
 from .report import check_bars, gap_page
-from .runs import gap_sheet, GAP_SHOWN, GapStudy, open_comparison, run_gap
+from .runs import GAP_SHOWN, GapStudy, gap_sheet, open_comparison, run_gap
 from ..gap_analysis import plot_gap
 from ..lora.command_line import choose_dtype, find_data
 from ..lora.trainer import TrainingSettings

@@ -46,8 +46,8 @@ class InferenceSettings:
     context: float = .25          # around the wall, of its longer side
     low_band: float = 1/32        # sigma between light and material, of the frame's size
     feather: float = 1/100        # over which material fades in at the mask's edge, of the frame's size
-    lock: float = 0.              # 0 to 1: after this share of the steps, the first ones, the wall's coarse colour in the latents is set to that of the recoloured wall
-    lock_band: int = 5            # latents a side, odd: over which a coarse colour is a mean
+    lock: float = 0.              # 0 to 1: for this share of the steps, from the first on, the wall's coarse colour in the latents is held to that of the recoloured wall
+    lock_band: int = 5            # latents, odd: side of the square over which the coarse colour is a mean
 
     def __post_init__(self):
         for key,allowed in _CHOICES.items():

@@ -326,7 +326,7 @@ def _repaint_many(photos, masks, out, job, placed, suffix, make_painter):
     if placed: raise ValueError(f"{placed} is for one photo; the {len(photos)} photos' walls are in --masks, a folder with a mask for each, called as its photo is")
     if not masks: raise ValueError(f"where are the walls of the {len(photos)} photos? --masks names a folder with a mask for each, called as its photo is; wall_mask and wall_studio make masks")
     pairs,painter = pair_masks(photos, masks),make_painter()
-    if job.settings and painter.engine == 'diffusion': _announce(painter.bundle, job.settings, len(job.chips))
+    if painter.engine == 'diffusion': _announce(painter.bundle, job.settings, len(job.chips))
     if failed := repaint_files(pairs, out, job, painter, suffix):
         print(f'wall_repaint: {len(failed)} of {len(pairs)} photos could not be painted', file=sys.stderr)
         raise SystemExit(1)

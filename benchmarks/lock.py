@@ -3,8 +3,7 @@
 ROOMS is a folder of `wall_rooms ROOMS` with a validation split; `bash benchmarks/gap.sh FOLDER` makes one in FOLDER/rooms. No
 choice was made on its rooms: the lock's values were chosen on the sample rooms of the package. First the model's own picture, with
 the small bundle and no LoRA, three seeds: ΔE00 of the wall's mean from its reference, its worst, by seed, and by pixel from the
-truth; `lock 0.04` is too short to lock a step, so that the start alone is left. Then what of the model's work a recipe for photos
-should take: ΔE00 by pixel, what is left of a pattern, and how far the strength of the wall's fine texture is from the truth's, by
+truth. Then what of the model's work a recipe for photos should take: ΔE00 by pixel, what is left of a pattern, and how far the strength of the wall's fine texture is from the truth's, by
 the kind of the old wall, at three strengths, with and without the lock. Last what the lock costs a step, and its start a repaint.
 """
 import argparse
@@ -27,12 +26,12 @@ from wall_inpainting.models.settings import FAITHFUL, LOCKED
 from wall_inpainting.pretraining.scores import material_distance
 from wall_inpainting.validation.runs import validate_sample
 
-FREE = dict(lock=0., start='photo')
-ABLATION = {'pure noise': FREE, 'start alone': dict(lock=.04), 'lock 0.25': dict(lock=.25), 'lock 0.5': dict(lock=.5), 'lock 0.8': {}, 'lock 1': dict(lock=1.),
+FREE = dict(lock=0., start='noise')
+ABLATION = {'pure noise': FREE, 'start alone': dict(lock=0.), 'lock 0.25': dict(lock=.25), 'lock 0.5': dict(lock=.5), 'lock 0.8': {}, 'lock 1': dict(lock=1.),
             'band 1': dict(lock_band=1), 'band 3': dict(lock_band=3), 'band 9': dict(lock_band=9), 'trailing': dict(spacing='trailing'),
             'DDIM': dict(scheduler='ddim'), 'guidance 1': dict(guidance=1.), 'guidance 2.5': dict(guidance=2.5), '4 steps': dict(steps=4),
             '30 steps': dict(steps=30)}
-STRENGTHS = {f'strength {strength:g}{", locked" if lock else ""}{", everywhere" if material != FAITHFUL.material else ""}': dict(strength=strength, lock=lock, material=material)
+STRENGTHS = {f'strength {strength:g}{", locked" if lock else ""}{", everywhere" if material != FAITHFUL.material else ""}': dict(strength=strength, lock=lock, material=material) | (dict(start='noise') if strength == 1 and not lock else {})
              for material in ('covered', 'everywhere') for lock in (0., .8) for strength in (.5, .75, 1.)}
 
 

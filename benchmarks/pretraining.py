@@ -30,7 +30,7 @@ from wall_inpainting.pretraining.photos import Photos
 from wall_inpainting.pretraining.scores import depth_error, fill_holes, fill_scores, material_distance, vae_psnr
 from wall_inpainting.validation_metrics import shading_corr
 
-MODEL_ONLY = replace(SPEC, name='pure', frame='wall', strength=1.) # the model's own picture, in the wall's proportions
+MODEL_ONLY = replace(SPEC, name='pure', frame='wall', start='noise', strength=1.) # the model's own picture, in the wall's proportions
 METHODS = {'recolor': ('recolor', FAITHFUL), 'light': ('light', FAITHFUL), 'diffusion, faithful': ('diffusion', FAITHFUL), 'diffusion, pure': ('diffusion', MODEL_ONLY)}
 
 

@@ -207,7 +207,7 @@ def _generate(self:WallPainter, scene, starts, paints):
     pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
     pipe.set_progress_bar_config(disable=not self.progress, leave=False)
     calls = self._calls(scene, starts, paints)
-    if settings.lock:
+    if settings.lock or settings.strength == 1 and settings.start != 'noise': # at strength 1 the pipeline would start from noise
         from wall_inpainting.models.lock import lock_call
         calls = [lock_call(pipe, call, settings) for call in calls]
     return self._run(pipe, calls)

@@ -138,8 +138,8 @@ def markdown_table(
     return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [list(head), ['---']*len(head), *rows])
 
 # %% ../../nbs/gap/conditions.ipynb #a301d32a
-MODEL_ONLY = replace(SPEC, name='pure', strength=1., scheduler='dpm')
-STARTED = replace(LOCKED, name='started', lock=1e-6) # the lock's start, and no step of the lock
+MODEL_ONLY = replace(SPEC, name='pure', start='noise', strength=1., scheduler='dpm')
+STARTED = replace(LOCKED, name='started', lock=0.)
 
 # %% ../../nbs/gap/conditions.ipynb #0796b3af
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def signal_left(
     settings:InferenceSettings, # strength and steps
 ) -> float: # 0 to 1: what the photo's latents are multiplied by, before noise is added
     "How much of the picture that it starts from a repaint's first step can see"
-    if settings.strength == 1: return 0. # the pipelines start from noise alone
+    if settings.start == 'noise': return 0.
     scheduler = bundle.make_scheduler('ddim')
     scheduler.set_timesteps(settings.steps)
     first = scheduler.timesteps[settings.steps - int(settings.steps*settings.strength)]

@@ -74,10 +74,9 @@ def lock_call(
     pipe, # a StableDiffusionInpaintPipeline, with or without ControlNet, whose scheduler is set
     call:dict, # arguments of the pipeline, as of `pipeline_arguments`
     settings:InferenceSettings, # its `lock` and `lock_band`
-) -> dict: # the call with `latents`, the start, and `callback_on_step_end`, the lock
+) -> dict: # the call with `latents`, the start, and, unless `lock` is 0, `callback_on_step_end`, the lock
     "Have a call begin with its picture under noise, and hold the wall's coarse colour."
     vae, device, steps = pipe.vae, pipe._execution_device, call['num_inference_steps']
-    mask = latent_mask(call['mask_image'], pipe.vae_scale_factor, settings.lock_band).to(device, vae.dtype)
     pixels = pipe.image_processor.preprocess(call['image']).to(device, vae.dtype)
     start = vae.encode(pixels).latent_dist.mode()*vae.config.scaling_factor
     noise = randn_tensor(start.shape, call['generator'], device, start.dtype)
@@ -85,5 +84,7 @@ def lock_call(
     timesteps, _ = pipe.get_timesteps(steps, call['strength'], device)
     levels = DDIMScheduler.from_config(pipe.scheduler.config) # whose `add_noise` depends on the timestep alone
     noised = [*(levels.add_noise(start, noise, timestep[None]) for timestep in timesteps), start]
-    targets = [low_band(latents, mask, settings.lock_band) for latents in noised[1:1+round(settings.lock*len(timesteps))]]
-    return call | dict(latents=noised[0], callback_on_step_end=LatentLock(torch.stack(targets) if targets else start.new_empty(0, *start.shape), mask, settings.lock_band))
+    if settings.lock == 0: return call | dict(latents=noised[0])
+    mask, held = latent_mask(call['mask_image'], pipe.vae_scale_factor, settings.lock_band).to(device, vae.dtype), max(1, round(settings.lock*len(timesteps)))
+    targets = torch.stack([low_band(latents, mask, settings.lock_band) for latents in noised[1:1+held]])
+    return call | dict(latents=noised[0], callback_on_step_end=LatentLock(targets, mask, settings.lock_band))

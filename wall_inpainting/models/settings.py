@@ -21,14 +21,14 @@ from ..pictures.edges import EDGES
 # %% ../../nbs/models/settings.ipynb #492c9c7b
 NEGATIVE_PROMPT = 'blurry, low quality, distorted, artifacts, text, watermark, furniture, pictures'
 SPACINGS = 'leading', 'linspace', 'trailing' # of a scheduler's timesteps, as diffusers calls them
-_CHOICES = dict(spacing=SPACINGS, frame=('wall', 'photo'), start=('recolored', 'photo'), finish=('material', 'picture'), light=LIGHTS, edges=EDGES, base=('light', 'recolor'), material=('covered', 'everywhere'))
+_CHOICES = dict(spacing=SPACINGS, frame=('wall', 'photo'), start=('recolored', 'photo', 'noise'), finish=('material', 'picture'), light=LIGHTS, edges=EDGES, base=('light', 'recolor'), material=('covered', 'everywhere'))
 
 @dataclass(frozen=True)
 class InferenceSettings:
     "A recipe; `light` and `edges` count for all engines, the rest for diffusion"
     name: str
     frame: str = 'wall'           # 'wall': the mask's surroundings in their proportions; 'photo': all of it, squashed to a square
-    start: str = 'recolored'      # what noise is added to: the 'recolored' wall, or the 'photo' with its old wall
+    start: str = 'recolored'      # what noise is added to: the 'recolored' wall, or the 'photo' with its old wall; 'noise': noise alone, at strength 1
     finish: str = 'material'      # 'material': fine detail is all that the model gives; 'picture': all that it returns
     steps: int = 30               # denoising steps at strength 1
     strength: float = .5          # above 0 to 1: the share of the noise schedule that is run, and of `steps`
@@ -55,6 +55,7 @@ class InferenceSettings:
         if not 0 < self.strength <= 1: raise ValueError(f'strength must be above 0 and at most 1, not {self.strength}')
         if int(self.steps*self.strength) < 1: raise ValueError(f'{self.steps} steps at strength {self.strength} are none at all')
         if not 0 <= self.lock <= 1: raise ValueError(f'lock must be from 0 to 1, a share of the steps, not {self.lock}')
+        if self.start == 'noise' and self.strength < 1: raise ValueError(f"start 'noise' shows nothing of a picture: it needs strength 1, not {self.strength}")
         if self.lock and self.start != 'recolored': raise ValueError(f"a lock holds the colour of the recoloured wall: it needs start 'recolored', not {self.start!r}")
         if self.lock_band < 1 or self.lock_band % 2 == 0: raise ValueError(f'lock_band must be an odd number of latents, 1 or more, not {self.lock_band}')
 

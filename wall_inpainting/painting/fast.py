@@ -180,7 +180,8 @@ def generate_together(
     batch = {name: [call[name] for call in calls] for name in _EACH if name in calls[0]}
     embeds = torch.stack([each for call in calls for each in call['ip_adapter_image_embeds']], 1).flatten(0, 1) # those of the empty picture first
     prompts = {name: value if value is None else value.expand(len(calls), -1, -1) for name, value in calls[0].items() if name.endswith('prompt_embeds')}
-    if 'latents' in batch: batch.update(latents=torch.cat(batch['latents']), callback_on_step_end=join_locks(batch['callback_on_step_end']))
+    if 'latents' in batch: batch.update(latents=torch.cat(batch['latents']))
+    if 'callback_on_step_end' in batch: batch.update(callback_on_step_end=join_locks(batch['callback_on_step_end']))
     return pipe(**calls[0] | batch | prompts | dict(ip_adapter_image_embeds=[embeds])).images
 
 # %% ../../nbs/painting/fast.ipynb #789bcac4

@@ -111,7 +111,11 @@ def _recolorer(name, scene):
     photo = scene.photo
     beside = ThreadPoolExecutor(1) # what all colours share is computed once, and beside the network
     border = beside.submit(lambda: scene.edge)
-    if name == 'recolor': return lambda color: (recolor_photo(photo, scene.target(color), edge=border.result()), None)
+    def answered(painted, target): # by the room
+        if not scene.settings.bounce: return painted
+        from wall_inpainting.light.bounce import bounce_photo
+        return bounce_photo(photo, painted, target, border.result())
+    if name == 'recolor': return lambda color: (answered(recolor_photo(photo, target := scene.target(color), edge=border.result()), target), None)
     from wall_inpainting.light.network import light_shading, load_light_net
     reading = beside.submit(lambda: scene.lines)
     load_light_net() # now, and not in several threads at once
@@ -119,7 +123,7 @@ def _recolorer(name, scene):
         target = scene.target(color)
         shading,pattern = light_shading(photo, target, lines=reading.result)
         covered = scene.frame and np.asarray(scene.frame.cut(Image.fromarray(pattern), Image.Resampling.BILINEAR))
-        return recolor_photo(photo, target, shading, border.result()),covered
+        return answered(recolor_photo(photo, target, shading, border.result()), target),covered
     return relight
 
 def _threads(image):

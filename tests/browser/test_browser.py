@@ -457,13 +457,18 @@ def test_undo_leads_back_to_the_start(studio, room):
     page.get_by_role('combobox', name='show the paint as').select_option('room')
     page.locator('small', has_text='looks like').first.wait_for()
     keep(page, 'studio_light')
+    studio.quiet()
+    page.get_by_label('the new paint lights the rest of the room, too').check()
+    studio.quiet()
+    seen(studio, '#')  # painted anew
+    keep(page, 'studio_bounce')
     steps = 0
     studio.go('Photo')
     page.get_by_role('button', name='room 50, textured').click()
     page.get_by_text('Where is the wall?').wait_for()  # no wall, no paints, no name of the photo before
     while page.locator('.ws-undo').get_attribute('aria-disabled') != 'true': studio.undo(); steps += 1
     page.locator('.ws-drop').wait_for()  # the empty page
-    assert steps == 2 + 2 + 1 + 3 + 1 + 2 + 1
+    assert steps == 2 + 2 + 1 + 3 + 1 + 2 + 1 + 1
 
 
 def test_white_and_the_wall_now(studio, room):

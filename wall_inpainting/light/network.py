@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DARK', 'AREA', 'FINE', 'old_light', 'wall_blur', 'LightNet', 'read_light_file', 'load_light_net', 'SmallWall',
-           'shrink_wall', 'predict_light', 'fit_correction', 'LightEstimate', 'light_shading', 'estimate_light',
-           'repaint_wall']
+           'shrink_wall', 'predict_light', 'fit_correction', 'enlarge_correction', 'LightEstimate', 'light_shading',
+           'estimate_light', 'repaint_wall']
 
 # %% ../../nbs/light/network.ipynb #49a9bc84
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from PIL import Image
 
 from ..color_reference import choose_light, paint_target, recolor_photo
 from .formula import WallLines, bounce_light, draw_light, noise_gain, read_lines, sample_wall
-from .layers import NumpyNet, read_network, sigmoid
+from .layers import NumpyUNet, read_network, sigmoid
 from ..pictures.arrays import LIGHT_OF_CODE, LUMINANCE, MaskedPhoto, mask_photo
 from ..pictures.edges import check_edges, read_edge
 
@@ -49,21 +49,8 @@ def wall_blur(
     return box(box(x)).reshape(x.shape)/(box(box(wall))+1e-4)[..., None] # OpenCV drops an axis of 1
 
 # %% ../../nbs/light/network.ipynb #a0624242
-class LightNet(NumpyNet): # its config has widths: channels a level, finest first; blurs: px, odd; surround: it sees what is not wall as well
+class LightNet(NumpyUNet): # its config has widths: channels a level, finest first; blurs: px, odd; surround: it sees what is not wall as well
     "A U-Net that says how the light on a wall differs from what the old wall shows."
-    def _features(self, x):
-        x, skips, levels = self.convolve(x, 'stem', 2), [], range(len(self.config['widths'])-1)
-        for i in levels:
-            skips.append(self.change(x, f'down.{i}'))
-            x = self.convolve(skips[-1], f'shrink.{i}', 2)
-        for i in range(2): x = self.change(x, f'middle.{i}')
-        for i in reversed(levels):
-            x, (h, w) = self.convolve(x, f'grow.{i}'), skips[i].shape[1:]
-            x = x[:, np.arange(h)[:, None]*x.shape[1]//h, np.arange(w)*x.shape[2]//w] # each pixel's nearest
-            x = self.change(np.concatenate([x, skips[i]]), f'up.{i}')
-        x = self.convolve(x*sigmoid(x), 'head')
-        c, h, w = x.shape
-        return x.reshape(c//4, 2, 2, h, w).transpose(3, 1, 4, 2, 0).reshape(2*h, 2*w, c//4) # channels become pixels
 
 # %% ../../nbs/light/network.ipynb #9e5baccf
 @patch
@@ -77,7 +64,7 @@ def __call__(self:LightNet,
     (h, w), on = wall.shape, wall[..., None]
     old = old.clip(-5, 4)*on
     seen = (2*image-1)*(1 if self.config['surround'] else on)
-    x = self._features(np.concatenate([seen, on, old.clip(-4, 3)/2, change/2*on], -1).transpose(2, 0, 1))
+    x = self.features(np.concatenate([seen, on, old.clip(-4, 3)/2, change/2*on], -1).transpose(2, 0, 1))
     def pool(x): return cv2.resize(x, (w//4, h//4), interpolation=cv2.INTER_AREA)
     region = 6*np.atleast_3d(pool(x[..., 6:]*on))/(pool(wall)+1e-3)[..., None] # a region is plain, not a pixel; 6: learns faster
     plain, *shares = np.moveaxis(np.atleast_3d(cv2.resize(region, (w, h), interpolation=cv2.INTER_LINEAR)), -1, 0)
@@ -189,18 +176,25 @@ def _enlarge(maps, rows, shape):
     strip = maps[above]*(1-t) + maps[np.minimum(above+1, h-1)]*t
     return [cv2.resize(np.ascontiguousarray(strip[..., i:i+3]), (width, len(y)), interpolation=cv2.INTER_LINEAR) for i in range(0, maps.shape[-1], 3)]
 
-def _correct(shading, rgb, median, fit, step=32):
-    "Full-size `shading` times the fitted correction, in place and in strips, two at a time"
+_ROWS = 32 # of a strip: its arrays stay in the processor's cache
+
+def enlarge_correction(
+    shading:np.ndarray, # [H,W,3] float32, changed in place
+    rgb:np.ndarray, # [H,W,3] uint8 sRGB, the photo
+    median:np.ndarray, # [3] linear light from whose logarithm that of the photo was counted in the fit
+    fit:np.ndarray, # [h,w,12] float32, of `fit_correction`
+) -> np.ndarray: # [H,W,3] float32, `shading` times the exponential of the correction
+    "A fitted correction at full size."
     fit = fit.copy()
     fit[..., 9:] -= np.einsum('hwij,i->hwj', fit[..., :9].reshape(*fit.shape[:2], 3, 3), np.log(median+DARK)) # so that it is a function of the photo's light, not of its distance from the median
     codes = np.log(LIGHT_OF_CODE+DARK).astype(np.float32)
     def strip(top):
-        rows = slice(top, min(top+step, len(rgb)))
+        rows = slice(top, min(top+_ROWS, len(rgb)))
         *A, total = _enlarge(fit, rows, rgb.shape[:2])
         for channel, part in zip(cv2.split(cv2.LUT(rgb[rows], codes)), A): total += cv2.merge([channel]*3)*part
         np.clip(total, -5, 5, out=total) # a factor of 150, so that nothing overflows; dark ink on a light paper takes more than 20 (sample room 61)
         shading[rows] *= np.exp(total, out=total)
-    with ThreadPoolExecutor(2) as threads: list(threads.map(strip, range(0, len(rgb), step)))
+    with ThreadPoolExecutor(2) as threads: list(threads.map(strip, range(0, len(rgb), _ROWS)))
     return shading
 
 # %% ../../nbs/light/network.ipynb #3ac033a0
@@ -278,7 +272,7 @@ def light_shading(
     seen = (np.log(small.linear+DARK) - np.log(median+DARK))*wall[..., None]
     fine = 0*pattern if fine is None else cv2.resize(fine, wall.shape[::-1], interpolation=cv2.INTER_AREA)*(1-pattern) # what the first look did not see
     pattern = np.maximum(pattern, fine)
-    shading = _correct(shading, rgb, median, fit_correction(seen, correction, small.cover, pattern, eps=.004*gain**2)) # noise that will be stretched is no contrast
+    shading = enlarge_correction(shading, rgb, median, fit_correction(seen, correction, small.cover, pattern, eps=.004*gain**2)) # noise that will be stretched is no contrast
     shading = _calm(shading, mask, fine)
     shading /= np.maximum(np.median(sample_wall(shading, mask), 0), 1e-3)
     return shading, cv2.resize(pattern, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)*mask
@@ -306,9 +300,14 @@ def repaint_wall(
     edges:str='soft', # 'soft' or 'exact', as for `recolor`
     was=None, # the paint on the wall now, as for `choose_light`
     white:tuple[float,float]|None=None, # (x, y) px: something white in the photo
-) -> Image.Image: # RGB, same size; beyond `edge_reach` from the mask byte for byte the photo, with 'exact' outside it
+    bounce:bool=False, # what is not wall changes by the light that the new paint throws on it, as in `bounce_photo`
+) -> Image.Image: # RGB, same size; without `bounce` beyond `edge_reach` from the mask byte for byte the photo, with 'exact' outside it
     "Repaint the wall under the mask in the light that the network sees."
     check_edges(edges)
     photo = mask_photo(image, mask)
     target = paint_target(photo, color, choose_light(photo, light, was, white))
-    return recolor_photo(photo, target, light_shading(photo, target, net)[0], read_edge(photo) if edges == 'soft' else None)
+    edge = read_edge(photo) if edges == 'soft' else None
+    painted = recolor_photo(photo, target, light_shading(photo, target, net)[0], edge)
+    if not bounce: return painted
+    from wall_inpainting.light.bounce import bounce_photo # which is made of parts of this module
+    return bounce_photo(photo, painted, target, edge)

@@ -25,7 +25,7 @@ _CHOICES = dict(spacing=SPACINGS, frame=('wall', 'photo'), start=('recolored', '
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    "A recipe; `light` and `edges` count for all engines, the rest for diffusion"
+    "A recipe; `light`, `edges` and `bounce` count for all engines, the rest for diffusion"
     name: str
     frame: str = 'wall'           # 'wall': the mask's surroundings in their proportions; 'photo': all of it, squashed to a square
     start: str = 'recolored'      # what noise is added to: the 'recolored' wall, or the 'photo' with its old wall; 'noise': noise alone, at strength 1
@@ -41,6 +41,7 @@ class InferenceSettings:
     spacing: str = SPACINGS[0]    # of the timesteps, one of SPACINGS; 'leading' is what stock diffusers does with the published scheduler
     light: str = LIGHTS[0]        # 'exact': the wall's median is the colour; 'room': the colour is a paint in the room's light
     edges: str = EDGES[0]         # 'soft': mixed pixels along the mask's border change as far as they are wall; 'exact': by the mask alone
+    bounce: bool = False          # what is not wall changes by the light that the new paint throws on it
     base: str = 'light'           # what recolours the wall: the 'light' network, or the formula, 'recolor'
     material: str = 'covered'     # where the model's material goes: 'covered', where a pattern hid the wall's own; 'everywhere'
     context: float = .25          # around the wall, of its longer side

@@ -289,7 +289,7 @@ def _describe_look(repaint, name=''):
 def _describe(path, repaint, name, tagged):
     "What was done, in a line"
     space = " (in the photo's colour space)" if tagged else ''
-    return (f'{path}: {repaint.image.width} x {repaint.image.height} px, {repaint.engine}, {repaint.settings.edges} edges, wall {color_to_hex(repaint.median)}, '
+    return (f'{path}: {repaint.image.width} x {repaint.image.height} px, {repaint.engine}, {repaint.settings.edges} edges, {"bounced light, " if repaint.settings.bounce else ""}wall {color_to_hex(repaint.median)}, '
             f'ΔE00 {repaint.delta_e:.2f} from {_describe_look(repaint, name)}{space}, '
             f'{uneven_share(repaint.image, repaint.mask):.0%} of the wall farther than ΔE00 10 from smooth light, {sum(repaint.timings.values()):.1f} s')
 
@@ -369,6 +369,7 @@ def wall_repaint(
     was:_WAS=None,
     white:str=None, # place of something white in the photo in px, 'x,y': tells the light; implies --light room
     edges:_EDGES=EDGES[0],
+    bounce:bool=False, # change what is not wall, too: by the light that the new paint throws on it
     steps:int=None, # of denoising, at strength 1; default: the recipe's
     seed:int=SEED, # of all randomness
     device:str=None, # 'cpu' or 'cuda'; default: cuda where there is one
@@ -387,7 +388,7 @@ def wall_repaint(
     clicks,decks = (parse_clicks(click), parse_clicks(not_wall)),[read_deck(colors)] if colors else []
     chips = _read_chips(color, decks, 'color') + _read_chips(palette, decks, 'palette')
     if color and len(chips) > 1: raise ValueError(f'--color {color!r} is {len(chips)} colours; --palette paints several')
-    recipe = replace(INFERENCE_SETTINGS[settings], light=light, edges=edges, **({} if steps is None else dict(steps=steps)))
+    recipe = replace(INFERENCE_SETTINGS[settings], light=light, edges=edges, bounce=bounce, **({} if steps is None else dict(steps=steps)))
     job = RepaintJob(chips, reference, bool(palette), _read_chips(was, decks, 'was'), _read_white(white), recipe, seed, compare or compare_mask, compare_mask, overwrite)
     if masks or len(named) > 1 or named and not Path(named[0]).is_file() and (Path(named[0]).is_dir() or glob(named[0])):
         placed = next((name for name,value in {'--mask': mask, '--click': any(clicks), '--white': white}.items() if value), None)

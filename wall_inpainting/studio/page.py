@@ -88,7 +88,7 @@ def paint_key(self:RepaintStudio,
 ) -> str: # another one for another picture
     "What a repaint is made from, in short"
     decided = self.session.decided
-    return '/'.join(map(str, (decided.number, color, self.engine, self.settings if self.engine == 'diffusion' else '', decided.light, *decided.was, decided.white or '')))
+    return '/'.join(map(str, (decided.number, color, self.engine, self.settings if self.engine == 'diffusion' else '', decided.light, *decided.was, decided.white or '', decided.bounce)))
 
 @patch
 def state(self:RepaintStudio) -> dict: # of JSON's types
@@ -96,7 +96,7 @@ def state(self:RepaintStudio) -> dict: # of JSON's types
     session, decided = self.session, self.session.decided
     photo = decided.photo and dict(id=str(id(decided.photo)), name=decided.name, width=session.image.width, height=session.image.height, shown=session.small()[0].width, notes=list(decided.photo.notes))
     paints = [dict(color=paint.color, name=paint.name, key=(key := self.paint_key(paint.color)), note=_paint_note(self, paint, key)) for paint in decided.paints]
-    return dict(photo=photo, name=decided.name, wall=decided.number, corners=decided.corners, places=decided.places, paints=paints, light=decided.light, was=decided.was, white=decided.white,
+    return dict(photo=photo, name=decided.name, wall=decided.number, corners=decided.corners, places=decided.places, paints=paints, light=decided.light, was=decided.was, white=decided.white, bounce=decided.bounce,
                 undo=session.history[-1][0] if session.history else '', engine=self.engine, settings=self.settings, sample=bool(photo) and decided.photo.path in [path for path, _ in sample_photos().values()],
                 suffix='.jpg' if decided.photo and decided.photo.path.suffix.lower() in ('.jpg', '.jpeg', '.heic', '.heif') and not decided.photo.alpha else '.png', saved=self.saved)
 
@@ -246,7 +246,7 @@ def _drop(studio, place): studio.session.drop_paint(place)
 def _name(studio, name): studio.session.rename(name)
 
 @_act
-def _light(studio, light, was=(), white=None): studio.session.set_light(light, [find_chip(paint, *studio.decks).hex for paint in was], white)
+def _light(studio, light, was=(), white=None, bounce=False): studio.session.set_light(light, [find_chip(paint, *studio.decks).hex for paint in was], white, bounce)
 
 @_act
 def _engine(studio, engine, settings=None):

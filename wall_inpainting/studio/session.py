@@ -95,6 +95,7 @@ class Decisions:
     light: str = LIGHTS[0]                        # one of `LIGHTS`
     was: tuple[str, ...] = ()                     # '#rrggbb' of the paints that are on the wall now
     white: tuple[float, float] | None = None      # (x, y) px of something white
+    bounce: bool = False                          # the room changes by the light that the new paint throws on it
 
 # %% ../../nbs/studio/session.ipynb #4b731ab2
 _SCREEN = 2048 # px, the longer side of what is shown before somebody looks closer: as wide as a large window
@@ -280,11 +281,12 @@ def set_light(self:RepaintSession,
     light:str=LIGHTS[0], # one of `LIGHTS`: 'exact', the colour itself, or 'room', the paint in the room's light
     was:Sequence=(), # paints that are on the wall now, anything `parse_color` reads: they tell the light
     white:tuple[float, float]|None=None, # (x, y) px of something white, which tells it too; one of the two
+    bounce:bool=False, # what is not wall changes by the light that the new paint throws on it
 ):
     "Say in which light paints are to be shown"
     if light not in LIGHTS: raise ValueError(f'light must be one of {LIGHTS}, not {light!r}')
     if was and white: raise ValueError('say what paint is on the wall, or click on something white: each tells the light by itself')
-    wanted = dict(light=light, was=tuple(map(color_to_hex, was)), white=white and tuple(map(float, white)))
+    wanted = dict(light=light, was=tuple(map(color_to_hex, was)), white=white and tuple(map(float, white)), bounce=bool(bounce))
     if any(getattr(self.decided, name) != value for name, value in wanted.items()): self._step('the light', **wanted)
 
 # %% ../../nbs/studio/session.ipynb #677e3d8b
@@ -309,12 +311,12 @@ def find_repaint(self:RepaintSession,
     if self.mask is None: raise PhotoError('there is no wall yet: click on it')
     decided, color = self.decided, color_to_hex(color)
     image, mask = (self.image, self.mask) if whole or engine == 'diffusion' else self.small()
-    key = decided.number, image.size, color, engine, settings, decided.light, decided.was, decided.white
+    key = decided.number, image.size, color, engine, settings, decided.light, decided.was, decided.white, decided.bounce
     if key not in self._found:
         scale, space = image.width/self.image.width, self.photo.color
         told = dict(was=[space(paint) for paint in decided.was] or None, white=decided.white and tuple(place*scale for place in decided.white))
         if engine not in self._painters: self._painters[engine] = WallPainter(self.bundle, engine, progress=False)
-        self._found[key] = self._painters[engine](image, mask, space(color), settings=replace(settings, light=decided.light), **told)
+        self._found[key] = self._painters[engine](image, mask, space(color), settings=replace(settings, light=decided.light, bounce=decided.bounce), **told)
     self._found.move_to_end(key)
     while len(self._found) > 1 and sum(kept.image.width*kept.image.height for kept in self._found.values()) > _KEPT: self._found.popitem(last=False)
     return self._found[key]

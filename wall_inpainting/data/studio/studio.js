@@ -285,7 +285,7 @@ class Studio {
       h('div', { className: 'ws-end' }, this.button([icon('save'), 'Save'], () => this.go(3), { className: 'main', 'data-off': !state.paints.length, 'data-key': 'next' }))]
   }
   lightPanel() {
-    const { state, about } = this, set = change => this.act('light', { light: state.light, was: state.was, white: state.white, ...change }).then(() => this.need())
+    const { state, about } = this, set = change => this.act('light', { light: state.light, was: state.was, white: state.white, bounce: state.bounce, ...change }).then(() => this.need())
     const kind = state.was.length || this.telling ? 'was' : state.white ? 'white' : state.light
     const choice = h('select', { 'data-key': 'light', 'aria-label': 'show the paint as', onchange: () => { const kind = choice.value; this.telling = kind == 'was'; this.tool = kind == 'white' ? 'white' : this.tool == 'white' ? 'point' : this.tool
         if (kind == 'white') { this.say('Click on something white: a skirting board, a socket, paper.'); this.fill(); this.draw() } else if (kind == 'was' && !state.was.length) this.fill(); else set({ light: kind == 'exact' ? 'exact' : 'room', was: kind == 'was' ? state.was : [], white: null }) } },
@@ -293,7 +293,8 @@ class Studio {
     const was = kind == 'was' && this.tool != 'white' && h('label', { className: 'ws-field' }, 'the paint on the wall now', h('span', { className: 'ws-row' }, h('span', { className: 'grow' },
       h('input', { type: 'text', value: state.was.join(', '), placeholder: 'its name or code, if you know it', 'data-key': 'was', 'aria-label': 'the paint on the wall now', onchange: event => set({ light: 'room', white: null, was: event.target.value.split(/,(?![^(]*\))/).map(text => text.trim()).filter(Boolean) }) })),
       h('input', { type: 'color', value: state.was[0] || '#e5e0d5', 'aria-label': 'pick the paint on the wall now', 'data-key': 'was-pick', onchange: event => set({ light: 'room', white: null, was: [event.target.value] }) })))
-    return [h('label', { className: 'ws-field' }, 'show the paint as', choice), was,
+    const bounce = h('label', { className: 'ws-check', title: 'ceiling, floor and furniture change by the light that the new paint throws on them' }, h('input', { type: 'checkbox', checked: !!state.bounce, 'data-key': 'bounce', onchange: event => set({ bounce: event.target.checked }) }), 'the new paint lights the rest of the room, too')
+    return [h('label', { className: 'ws-field' }, 'show the paint as', choice), was, bounce,
       about.engines.length > 2 && h('label', { className: 'ws-field' }, 'engine', h('select', { 'data-key': 'engine', onchange: event => this.act('engine', { engine: event.target.value }).then(() => this.need()) }, about.engines.map(name => h('option', { value: name, selected: name == state.engine }, name)))),
       state.engine == 'diffusion' && h('label', { className: 'ws-field' }, 'settings', h('select', { 'data-key': 'settings', onchange: event => this.act('engine', { engine: 'diffusion', settings: event.target.value }).then(() => this.need()) }, about.settings.map(name => h('option', { value: name, selected: name == state.settings }, name))))]
   }
@@ -473,7 +474,7 @@ class Studio {
   press(place, other = false) { // a click at a place of the photo; with the other button it means the other
     if (!this.inside(place) || this.locked) return
     const [x, y] = place
-    if (this.tool == 'white') return this.act('light', { light: 'room', was: [], white: place }).then(() => { this.tool = 'point'; this.fill(); this.draw(); this.need() })
+    if (this.tool == 'white') return this.act('light', { light: 'room', was: [], white: place, bounce: this.state.bounce }).then(() => { this.tool = 'point'; this.fill(); this.draw(); this.need() })
     if (this.tool == 'outline') return this.act('corner', { x, y })
     const wall = (this.tool == 'point') != other
     this.guessing = [...(this.guessing || []), [x, y, wall]]

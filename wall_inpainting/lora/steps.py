@@ -94,6 +94,7 @@ class TrainingSettings:
         need('dropout', lambda v: 0 <= v < 1, 'in [0,1)')
         need('betas', lambda v: all(0 <= beta < 1 for beta in v), 'in [0,1)')
         need('warmup', lambda v: 0 <= v < self.steps, f'from 0 to less than the {self.steps} steps')
+        need('compile', lambda v: not (v and self.buckets), 'False with buckets, for torch compiles each size anew and gives up after eight')
         need('mixed_precision', lambda v: v in (None, 'no', 'fp16', 'bf16'), "'no', 'fp16', 'bf16' or None")
 
 # %% ../../nbs/lora/steps.ipynb #f05d4ac2

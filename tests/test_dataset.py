@@ -146,17 +146,18 @@ def test_a_photo_that_lies_on_its_side_is_turned_to_its_mask(split, note):
     assert (turned-upright).abs().mean() < .05  # a JPEG decoded in draft mode against a PNG
 
 
-def test_the_crop_is_the_best_there_is():
+@pytest.mark.parametrize('shape', [(1, 1), (9, 7), (3, 8)])
+def test_the_crop_is_the_best_there_is(shape):
     "Every other window is tried, on random masks, lying and standing"
     generator = np.random.default_rng(0)
     for height, width in [(20, 77), (77, 20), (31, 31), (1, 9)]*5:
         blocks = np.kron(generator.random((9, 9)) > .8, np.ones((9, 9)))[:height, :width].astype(np.uint8)*255
         blocks[0, 0] = 255
-        left, top, right, bottom = wall_crop(blocks)
-        edge = min(height, width)
-        every = [blocks[y:y+edge, x:x+edge].sum(dtype=int) for y in range(height-edge+1) for x in range(width-edge+1)]
-        assert (right-left, bottom-top, blocks[top:bottom, left:right].sum(dtype=int)) == (edge, edge, max(every))
-        left, top, right, bottom = wall_crop(blocks, generator, jitter=.9)
+        left, top, right, bottom = wall_crop(blocks, shape=shape)
+        across, down = min(width, max(1, round(height*shape[0]/shape[1]))), min(height, max(1, round(width*shape[1]/shape[0])))  # the largest that fits
+        every = [blocks[y:y+down, x:x+across].sum(dtype=int) for y in range(height-down+1) for x in range(width-across+1)]
+        assert (right-left, bottom-top, blocks[top:bottom, left:right].sum(dtype=int)) == (across, down, max(every))
+        left, top, right, bottom = wall_crop(blocks, generator, jitter=.9, shape=shape)
         assert blocks[top:bottom, left:right].sum(dtype=int) >= .1*max(every)
 
 
@@ -167,7 +168,7 @@ def test_draft_mode_costs_no_quality(tmp_path):
     large = Image.fromarray(cv2.add(np.asarray(large), generator.normal(0, 6, (1800, 2400, 3)), dtype=cv2.CV_8U))
     large.save(tmp_path/'large.jpg', quality=92)
     window = 300, 0, 2100, 1800
-    fast = np.asarray(read_crop(tmp_path/'large.jpg', large.size, window, 320)).astype(float)
+    fast = np.asarray(read_crop(tmp_path/'large.jpg', large.size, window, (320, 320))).astype(float)
     slow = np.asarray(Image.open(tmp_path/'large.jpg').resize((320, 320), Image.LANCZOS, box=window)).astype(float)
     assert 0 < np.abs(fast-slow).mean() < 1  # 0 would mean that nothing was left out
     assert np.abs((fast-slow).mean((0, 1))).max() < .1

@@ -190,9 +190,13 @@ results['sleeping'] = sleeping
 '''
 
 TOGETHER = COMMON + '''
-process, processes = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
-if processes == 1: write_tiny_bundle(folder/'tiny', sizes=TinySizes(resolution=64))
-settings = replace(settings, accumulate=2//processes, dropout=0.) # dropout is drawn for each process
+from PIL import Image
+process, processes, buckets = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1)), 'BUCKETS' in os.environ
+if processes == 1:
+    write_tiny_bundle(folder/'tiny', sizes=TinySizes(resolution=64))
+    if buckets: # three of the six rooms stand
+        for path in rooms.glob('train/*/00009*'): Image.open(path).crop((90, 0, 282, 288)).save(path)
+settings = replace(settings, accumulate=2//processes, dropout=0., buckets=buckets) # dropout is drawn for each process
 seen, step = [], training.LoraRun.train_step
 def noted(run, batches):
     assert run.accelerator.num_processes == processes and run.samples_a_step == 4
@@ -265,17 +269,19 @@ def test_a_full_disk_costs_one_checkpoint(runs):
     assert same_lora(folder/'full'/LORA, folder/'whole'/LORA)
 
 
-def test_two_processes_equal_one_and_stop_together(tmp_path):
+@pytest.mark.parametrize('shapes', [{}, {'BUCKETS': '1'}], ids=['squares', 'buckets'])
+def test_two_processes_equal_one_and_stop_together(tmp_path, shapes):
     folder = tmp_path
-    run(TOGETHER, folder)  # makes the bundle and the cache, too
-    for stop in ({'STOP_IN': '1'}, {}):  # stopped after step 3 in one of the processes, and resumed
-        run(TOGETHER, folder, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', ACCELERATE_USE_CPU='true', **stop)
+    run(TOGETHER, folder, **shapes)  # makes the bundle and the cache, too
+    for stop in ({'STOP_IN': '1'}, {}):  # stopped after step 3 in one of the processes, and resumed; with buckets that is in the middle of an epoch
+        run(TOGETHER, folder, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', ACCELERATE_USE_CPU='true', **shapes, **stop)
     for process in (0, 1): assert (folder/f'stopped_{process}.txt').read_text() == 'stopped after step 3; checkpoint_000003 is written'
     one, *parts = (json.loads((folder/f'seen_{name}.json').read_text()) for name in ('1_0_None', '2_0_1', '2_0_None', '2_1_1', '2_1_None'))
     first, second = parts[0] + parts[1], parts[2] + parts[3]
     assert [a + b for a, b in zip(first, second, strict=True)] == one  # the same samples in each step, a half each
-    row = sum(one, [])
-    assert [sorted(row[i:i+6]) for i in range(0, 24, 6)] == [list(range(6))]*4  # each once an epoch
+    row, epochs = sum(one, []), 3 if shapes else 4
+    assert [len(step) for step in one] == ([3]*7 if shapes else [4]*7)  # three rooms of a shape make a batch of two and one of one
+    assert [sorted(row[i:i+6]) for i in range(0, 6*epochs, 6)] == [list(range(6))]*epochs  # each once an epoch
     ours, theirs = (load_file(folder/f'by_{n}'/LORA) for n in (1, 2))
     largest = max(float(weight.abs().max()) for name, weight in ours.items() if 'lora_B' in name)  # they begin at zero: what has been learnt
     # sums of single-precision numbers in another order; Adam divides by the gradient's size and so enlarges what is left of small gradients

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['file_hash', 'FileHashes', 'cache_key', 'key_name', 'cache_name', 'row_names', 'write_shard', 'find_rows',
-           'LatentCache', 'CacheOptions', 'build_cache']
+           'LatentCache', 'CacheOptions', 'size_batches', 'build_cache']
 
 # %% ../../nbs/lora/cache.ipynb #c169a524
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -68,7 +70,7 @@ def cache_key(
     "What all rows of a dataset depend on"
     parts = ['vae', *['image_encoder', 'feature_extractor', 'adapted_unet']*recipe.ip_adapter, *['depth_estimator']*recipe.controlnet]
     models = {name: [hashes(path) for path in paths] for name, paths in bundle.fetch(*parts).items()}
-    options = {name: value for name, value in asdict(dataset.options).items() if name not in _ONLY_SELECTS}
+    options = {name: value for name, value in asdict(dataset.options).items() if name not in _ONLY_SELECTS and (name, value) != ('buckets', False)} # without buckets: the keys from before there were any
     loop = {name: getattr(recipe, name) for name in ('target', 'ip_adapter', 'controlnet')}
     return dict(format=_FORMAT, version=__version__, dtype=str(bundle.dtype), recipe=loop, options=options, models=models)
 
@@ -153,13 +155,18 @@ class LatentCache(Dataset):
         if path not in self._mapped: self._mapped[path] = load_file(path) # maps, and reads nothing yet
         return self._mapped[path]
 
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]: # (height, width) of the latents
+        "Of each sample, in every variant: more than one with buckets"
+        return [tuple(self._read(path)['mask'].shape[-2:]) for path, _ in self.places[0]]
+
     def __getstate__(self): return self.__dict__ | dict(_mapped={}) # a new process maps for itself
     def __len__(self): return len(self.prompts)
     def __repr__(self): return f'LatentCache({len(self)} samples x {len(self.places)} variants, {self.row_bytes:,} bytes each)'
 
     @property
     def row_bytes(self) -> int:
-        "Of one sample in one variant"
+        "Of the first sample in one variant"
         return sum(tensor[0].nbytes for tensor in self._read(self.places[0][0][0]).values())
 
     @property
@@ -210,6 +217,18 @@ class CacheOptions:
         for name in ('variants', 'batch', 'shard'):
             if getattr(self, name) < 1: raise ValueError(f'{name} must be 1 or more, not {getattr(self, name)}')
 
+# %% ../../nbs/lora/cache.ipynb #cc473bc8
+def size_batches(
+    samples:Iterable[int], # numbers, in order
+    sizes:Sequence, # of every sample, by its number
+    batch:int, # samples, 1 or more
+) -> list[list[int]]: # the samples, each once
+    "Cut samples into batches of one size each; the last batch of a size may be smaller."
+    if batch < 1: raise ValueError(f'batch must be 1 or more, not {batch}')
+    groups = {}
+    for i in samples: groups.setdefault(sizes[i], []).append(i)
+    return [group[start:start+batch] for group in groups.values() for start in range(0, len(group), batch)]
+
 # %% ../../nbs/lora/cache.ipynb #0ed9c8ba
 class _Draws(Dataset):
     "Samples with their targets, each in a given variant"
@@ -226,8 +245,10 @@ def _collate(pairs):
 
 def _compute_rows(dataset, bundle, recipe, options, folder, todo):
     "Compute rows, name: (variant, index), and write them; what is computed is kept, whatever ends it"
-    names, waiting = iter(todo), []
-    loader = DataLoader(_Draws(dataset, recipe, list(todo.values())), options.batch, num_workers=options.workers, collate_fn=_collate,
+    batches = size_batches(range(len(todo)), [dataset.sizes[index] for _, index in todo.values()], options.batch)
+    keys, waiting = list(todo), []
+    names = iter([keys[i] for batch in batches for i in batch])
+    loader = DataLoader(_Draws(dataset, recipe, list(todo.values())), batch_sampler=batches, num_workers=options.workers, collate_fn=_collate,
                         multiprocessing_context='spawn' if options.workers else None) # a fork of OpenCV's threads hangs
     def flush():
         rows = {name: torch.cat([rows[name] for _, rows in waiting]) for name in waiting[0][1]}
@@ -237,6 +258,7 @@ def _compute_rows(dataset, bundle, recipe, options, folder, todo):
         try:
             for batch in loader:
                 rows = encode_rows(batch, bundle, recipe)
+                if waiting and waiting[0][1]['mask'].shape[1:] != rows['mask'].shape[1:]: flush() # a shard has rows of one size
                 waiting.append(([next(names) for _ in batch['masks']], rows))
                 bar.update(len(batch['masks']))
                 if sum(len(names) for names, _ in waiting) >= options.shard: flush()

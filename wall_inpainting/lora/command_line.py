@@ -26,7 +26,7 @@ from fastcore.script import Param, call_parse
 from PIL import Image
 
 from ..color_reference import color_to_hex
-from .steps import SCHEDULES, choose_trackers, make_optimizer
+from .steps import SCHEDULES, StepBatches, choose_trackers, make_optimizer
 from ..models.bundles import Bundle, find_lora, load_bundle
 from ..pictures.arrays import srgb_to_linear, wall_median
 from ..pictures.compositing import side_by_side
@@ -48,10 +48,11 @@ def sample_pictures(
     count:int=4,          # photos
     steps:int=SPEC.steps, # denoising steps
     resolution:int|None=None, # px of the squares; None: the bundle's
+    buckets:bool=False,   # each photo in the size of its bucket
 ) -> Callable[[int, Path], Image.Image]: # on_validation(step, folder of the LoRA) -> RGB: photos, colours asked for, repaints
     "What shows a LoRA's progress, always on the same photos from the same noise"
     split = 'validation' if (Path(root)/'validation').is_dir() else 'train'
-    dataset = WallInpaintingDataset(root, split, resolution=resolution or bundle.resolution, max_samples=count, **recipe.dataset_options)
+    dataset = WallInpaintingDataset(root, split, resolution=resolution or bundle.resolution, buckets=buckets, max_samples=count, **recipe.dataset_options)
     def picture(tensor): return Image.fromarray(((tensor.permute(1, 2, 0)+1)*127.5).round().byte().numpy())
     def show(step, folder):
         pipe, columns = bundle.pipeline(lora=folder), []
@@ -119,10 +120,10 @@ def run_training(
         read_metadata(data, 'train') # a wrong folder is told before anything is downloaded
         models.fetch(*_needed(recipe, samples))
     if epochs:
-        dataset = WallInpaintingDataset(data, 'train', resolution=settings.resolution or models.resolution, **recipe.dataset_options, **options)
-        steps = max(1, math.ceil(epochs*len(dataset)/(settings.batch*settings.accumulate*state.num_processes)))
+        dataset = WallInpaintingDataset(data, 'train', resolution=settings.resolution or models.resolution, buckets=settings.buckets, **recipe.dataset_options, **options)
+        steps = StepBatches(dataset.sizes, settings, processes=state.num_processes).steps(epochs)
         settings = replace(settings, steps=steps, warmup=min(settings.warmup, steps//4))
-    show = sample_pictures(models, data, recipe, samples, resolution=settings.resolution) if samples and state.is_main_process else None
+    show = sample_pictures(models, data, recipe, samples, resolution=settings.resolution, buckets=settings.buckets) if samples and state.is_main_process else None
     return train_lora(data, models, recipe, replace(settings, mixed_precision=precision), out, show, cache, on_begin and (lambda: on_begin(settings)), **options)
 
 # %% ../../nbs/lora/command_line.ipynb #ee71403a
@@ -205,6 +206,7 @@ def wall_train(
     batch:int=None,         # samples that a GPU computes at once; default: 4
     accumulate:int=None,    # batches a step, on each GPU; default: 2
     resolution:int=None,    # px of the square samples; default: the bundle's
+    buckets:bool=False,     # crop each photo to the nearest of a few sizes of about that area, not to the square
     max_samples:int=None,   # only the first so many; default: all
     captions:bool=False,    # prompts are the column text of metadata.jsonl, not empty
     flip:float=None,        # share of mirrored samples; default: 0

@@ -11,7 +11,8 @@ __all__ = ['SCHEDULES', 'ORDER', 'NOISE', 'DROPOUT', 'VALIDATION', 'OPTIMIZERS',
 import ast
 import inspect
 import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..models.bundles import Bundle, find_lora
 from ..models.lora_files import load_lora
 from ..dataset import WallInpaintingDataset
-from .cache import LatentCache, build_cache, cache_name
+from .cache import LatentCache, build_cache, cache_name, size_batches
 from ..runs.folder import TrainingError, checkpoints, ignore_interrupts
 from ..training import LORA_TARGETS, Draws, TrainingRecipe, TrainingModels, add_lora, draw, training_losses, training_unet
 
@@ -66,6 +67,7 @@ class TrainingSettings:
     targets: str = LORA_TARGETS         # layers with a LoRA, as `target_regex` reads them
     init_lora: str | None = None        # .safetensors with a LoRA to begin with; None: one that does nothing yet
     resolution: int | None = None       # px of the square samples, a multiple of 8; None: the bundle's
+    buckets: bool = False               # crop each photo to the nearest of a few sizes, not to the square; resolution: a multiple of 64
     variants: int = 4                   # of each sample in the cache: other colours, crops and mirrorings; epochs take turns
     checkpoint_every: int = 250         # steps
     keep: int = 3                       # checkpoints; older ones are deleted
@@ -85,13 +87,14 @@ class TrainingSettings:
         if self.alpha is None: object.__setattr__(self, 'alpha', 2*self.rank) # the dataclass is frozen
         need('schedule', lambda v: v in SCHEDULES, f'one of {SCHEDULES}')
         need('lr_cycles', lambda v: v >= 1, '1 or more')
-        need('resolution', lambda v: v is None or v > 0 and v % 8 == 0, 'a multiple of 8 px')
+        need('resolution', lambda v: v is None or v > 0 and v % (64 if self.buckets else 8) == 0, 'a multiple of 64 px with buckets' if self.buckets else 'a multiple of 8 px')
         for name in ('lr', 'alpha', 'clip', 'lr_power'): need(name, lambda v: 0 < v < math.inf, 'above 0')
         for name in ('weight_decay', 'workers'): need(name, lambda v: v >= 0, '0 or more')
         need('seed', lambda v: 0 <= v < 2**63, 'from 0 to 2**63-1')
         need('dropout', lambda v: 0 <= v < 1, 'in [0,1)')
         need('betas', lambda v: all(0 <= beta < 1 for beta in v), 'in [0,1)')
         need('warmup', lambda v: 0 <= v < self.steps, f'from 0 to less than the {self.steps} steps')
+        need('compile', lambda v: not (v and self.buckets), 'False with buckets, for torch compiles each size anew and gives up after eight')
         need('mixed_precision', lambda v: v in (None, 'no', 'fp16', 'bf16'), "'no', 'fp16', 'bf16' or None")
 
 # %% ../../nbs/lora/steps.ipynb #f05d4ac2
@@ -138,22 +141,47 @@ class _Places(Dataset):
 class StepBatches:
     "The batches of one process, from a step on: a batch sampler for a `DataLoader`"
     def __init__(self,
-        samples:int,               # in the data set
+        sizes:Sequence,            # of each sample in the data set
         settings:TrainingSettings, # batch, accumulate, steps and seed
         first:int=0,               # step to begin with
         process:int=0,             # number of this process
         processes:int=1,           # how many there are
     ):
         if not 0 <= process < processes: raise ValueError(f'process {process} of {processes}: they count from 0')
-        self.samples, self.settings, self.first, self.process, self.processes = samples, settings, first, process, processes
+        self.sizes, self.settings, self.first, self.process, self.processes = sizes, settings, first, process, processes
+        self.buckets = len(set(sizes)) > 1
+        self.an_epoch = len(size_batches(range(len(sizes)), sizes, settings.batch)) # batches, where there are buckets
+        self._epoch = lru_cache(2)(self._epoch)
+
+    def _epoch(self, epoch):
+        "Samples shuffled and cut into batches of one size, and these shuffled"
+        generator = stream(self.settings.seed, ORDER, epoch)
+        batches = size_batches(torch.randperm(len(self.sizes), generator=generator).tolist(), self.sizes, self.settings.batch)
+        return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
+
+    def steps(self,
+        epochs:float, # passes over the data
+    ) -> int: # 1 or more
+        "How many steps so many epochs take, rounded up"
+        count = self.settings.accumulate*self.processes
+        return max(1, math.ceil(epochs*self.an_epoch/count if self.buckets else epochs*len(self.sizes)/(self.settings.batch*count)))
+
+    def step(self,
+        number:int, # from 0
+    ) -> list[list[tuple[int, int]]]: # (epoch, index) of each sample of each batch
+        "The batches of a step in all processes"
+        count, batch = self.settings.accumulate*self.processes, self.settings.batch
+        if self.buckets:
+            places = [divmod(place, self.an_epoch) for place in range(number*count, (number+1)*count)]
+            return [[(epoch, sample) for sample in self._epoch(epoch)[i]] for epoch, i in places]
+        places = step_samples(number, batch*count, len(self.sizes), self.settings.seed)
+        return [places[i*batch:(i+1)*batch] for i in range(count)]
 
     def __len__(self): return (self.settings.steps-self.first)*self.settings.accumulate
 
     def __iter__(self):
-        size, accumulate = self.settings.batch, self.settings.accumulate
-        for step in range(self.first, self.settings.steps):
-            places = step_samples(step, size*accumulate*self.processes, self.samples, self.settings.seed)
-            for i in range(self.process*accumulate, (self.process+1)*accumulate): yield places[i*size:(i+1)*size]
+        mine = slice(self.process*self.settings.accumulate, (self.process+1)*self.settings.accumulate)
+        for number in range(self.first, self.settings.steps): yield from self.step(number)[mine]
 
 # %% ../../nbs/lora/steps.ipynb #006ac656
 def find_data(
@@ -181,11 +209,14 @@ def open_data(
     **options,                 # of `DatasetOptions`, for the training split: flip_prob=.5, max_samples=100
 ) -> TrainingData:             # wholly computed
     "Open a folder of rooms for training, and compute what is not in the cache yet"
-    def opened(split, **options): return WallInpaintingDataset(root, split, resolution=settings.resolution or bundle.resolution, **recipe.dataset_options, **options)
+    def opened(split, **options): return WallInpaintingDataset(root, split, resolution=settings.resolution or bundle.resolution, buckets=settings.buckets, **recipe.dataset_options, **options)
     def cached(dataset, variants): return build_cache(dataset, bundle, recipe, folder, batch=settings.batch, variants=variants, progress=settings.progress)
     train = opened('train', **options)
     validation = opened('validation') if (Path(root)/'validation').is_dir() else None
     if begin: begin(len(train), settings.variants, cache_name(train, bundle, recipe, folder))
+    if settings.buckets and settings.progress:
+        batches = [len(samples) for samples in size_batches(range(len(train)), train.sizes, settings.batch)]
+        print(f'{train.describe_buckets()} {len(batches)} batches an epoch, {batches.count(settings.batch)} of them full.', file=sys.stderr)
     return TrainingData(cached(train, settings.variants), None if validation is None else cached(validation, 1))
 
 # %% ../../nbs/lora/steps.ipynb #6868383d
@@ -267,6 +298,7 @@ class LoraRun:
         self.lora = {name: weight for name, weight in self.unet.named_parameters() if weight.requires_grad}
         self.prepared, self.optimizer = accelerator.prepare(self.unet, make_optimizer(list(self.lora.values()), settings))
         self.ema = EMAModel(self.lora.values(), decay=recipe.ema) if recipe.ema else None
+        self.order = StepBatches(data.train.sizes, settings, 0, accelerator.process_index, accelerator.num_processes)
         null = data.train.null_tokens
         self.models = TrainingModels(self.prepared, bundle.controlnet if recipe.controlnet else None, bundle.make_scheduler(),
                                      bundle.vae.config.scaling_factor, None if null is None else null.to(accelerator.device).float())
@@ -279,16 +311,21 @@ class LoraRun:
     def batches(self) -> Iterator[list[dict]]:
         "For each step that is left, its batches in this process"
         settings, accelerator = self.settings, self.accelerator
-        places = StepBatches(len(self.data.train), settings, self.step, accelerator.process_index, accelerator.num_processes)
-        loader = DataLoader(_Places(self.data.train), batch_sampler=places, collate_fn=self.data.train.collate, num_workers=settings.workers,
+        self.order.first = self.step
+        loader = DataLoader(_Places(self.data.train), batch_sampler=self.order, collate_fn=self.data.train.collate, num_workers=settings.workers,
                             prefetch_factor=4 if settings.workers else None, pin_memory=accelerator.device.type == 'cuda', worker_init_fn=ignore_interrupts)
         return zip(*[iter(loader)]*settings.accumulate)
 
-    def draws(self) -> Draws:
+    def draws(self,
+        batches:list[dict], # of this step in this process
+    ) -> Iterator[Draws]:   # of each batch
         "What is random about this step in this process"
-        count, shape = self.settings.batch*self.settings.accumulate, self.data.train[0]['masked_latents'].shape
-        drawn = draw((self.samples_a_step, *shape), self.recipe, self.models.scheduler.config.num_train_timesteps, stream(self.settings.seed, NOISE, self.step))
-        return drawn.part(slice(self.accelerator.process_index*count, (self.accelerator.process_index+1)*count), self.accelerator.device)
+        size, first, numbers = self.settings.batch, self.accelerator.process_index*self.settings.accumulate, (self.settings.seed, NOISE, self.step)
+        def drawn(shape, *numbers): return draw(shape, self.recipe, self.models.scheduler.config.num_train_timesteps, stream(*numbers))
+        if not self.order.buckets: whole = drawn((self.samples_a_step, *batches[0]['masked_latents'].shape[1:]), *numbers)
+        for i, batch in enumerate(batches, first):
+            if self.order.buckets: yield drawn(batch['masked_latents'].shape, *numbers, i).part(slice(None), self.accelerator.device) # shapes differ: a stream for each batch
+            else: yield whole.part(slice(i*size, (i+1)*size), self.accelerator.device)
 
 # %% ../../nbs/lora/steps.ipynb #24af438a
 @patch
@@ -296,18 +333,19 @@ def train_step(self:LoraRun,
     batches:list[dict], # of this step in this process
 ) -> dict[str, float]:  # 'loss', 'noise' and 'color', means over the step's samples in all processes; 'lr'; 'skipped' steps so far
     "Losses, gradients, and an update of the LoRA"
-    settings, accelerator, draws, sums = self.settings, self.accelerator, self.draws(), 0
+    settings, accelerator, sums = self.settings, self.accelerator, 0
+    samples = sum(map(len, self.order.step(self.step))) # over all processes
     lr = settings.lr*self.lr_factor(self.step)
     for group in self.optimizer.param_groups: group['lr'] = lr
     if settings.dropout: torch.manual_seed(stream(settings.seed, DROPOUT, self.step, accelerator.process_index).initial_seed())
     if not self.prepared.training: self.prepared.train() # walks through 2,000 modules
-    for i, batch in enumerate(batches):
+    for i, (batch, draws) in enumerate(zip(batches, self.draws(batches))):
         batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
-        part = draws.part(slice(i*settings.batch, (i+1)*settings.batch), accelerator.device)
+        parts = samples/(len(batch['number'])*accelerator.num_processes) # each sample counts the same, in a full batch or a smaller one
         with accelerator.no_sync(self.prepared) if i+1 < len(batches) else nullcontext(): # processes exchange gradients once a step
-            with accelerator.autocast(): losses = training_losses(self.models, batch, part, self.recipe)
-            accelerator.backward(losses['loss'].mean()/len(batches))
-        sums = sums+torch.stack([each.detach().mean() for each in losses.values()])/len(batches)
+            with accelerator.autocast(): losses = training_losses(self.models, batch, draws, self.recipe)
+            accelerator.backward(losses['loss'].mean()/parts)
+        sums = sums+torch.stack([each.detach().mean() for each in losses.values()])/parts
     self._update(accelerator.clip_grad_norm_(self.lora.values(), settings.clip))
     means = accelerator.reduce(sums, 'mean').tolist()
     return dict(zip(losses, means), lr=lr, skipped=self.skipped)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -23,6 +23,7 @@ import torch
 from fastcore.basics import patch
 from PIL import Image
 
+from .cache import size_batches
 from .steps import VALIDATION, LoraRun, TrainingData, TrainingSettings, choose_dtype, find_data, make_accelerator, open_data, stream
 from ..models.bundles import Bundle
 from ..models.lora_files import DIFFUSERS_FILE, LoraCard, save_lora
@@ -85,8 +86,7 @@ def validation_losses(self:LoraRun) -> dict[str, float]: # mean square 'noise' a
     self.prepared.eval()
     total = self.models.scheduler.config.num_train_timesteps
     sums, mine = torch.zeros(2, device=accelerator.device), range(accelerator.process_index, len(cache), accelerator.num_processes)
-    for start in range(0, len(mine), self.settings.batch):
-        numbers = mine[start:start+self.settings.batch]
+    for numbers in size_batches(mine, cache.sizes, self.settings.batch):
         batch = cache.collate([cache[i] for i in numbers])
         batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
         drawn = [draw(batch['masked_latents'][:1].shape, ORIGINAL, total, stream(0, VALIDATION, i)) for i in numbers] # ORIGINAL: nothing dropped, no offset
@@ -99,6 +99,8 @@ def validation_losses(self:LoraRun) -> dict[str, float]: # mean square 'noise' a
 
 # %% ../../nbs/lora/trainer.ipynb #fb17cbf7
 _DECIDING = ('steps', 'lr', 'warmup', 'schedule', 'lr_cycles', 'lr_power', 'optimizer', 'optimizer_args', 'betas', 'weight_decay', 'clip', 'seed', 'rank', 'alpha', 'dropout', 'targets', 'init_lora')
+
+def _deciding(settings): return {name: getattr(settings, name) for name in _DECIDING} | (dict(buckets=True) if settings.buckets else {}) # runs from before there were buckets go on
 
 def _extend(file, about):
     "Let a run have more steps than it was begun with: the description, and the step at which it was extended, change"
@@ -124,7 +126,7 @@ def begin_training(
     "Begin the folder of a training, or check that the training in it is the same"
     file = Path(out)/'training.json'
     if not file.exists() and (file.parent/DIFFUSERS_FILE).exists(): raise ValueError(f'{out} holds a LoRA that this run did not make. Choose another folder')
-    about = dict(recipe=asdict(recipe), settings={name: getattr(settings, name) for name in _DECIDING}, samples_a_step=samples_a_step, samples=samples, variants=variants, cache=cache)
+    about = dict(recipe=asdict(recipe), settings=_deciding(settings), samples_a_step=samples_a_step, samples=samples, variants=variants, cache=cache)
     about = json.loads(json.dumps(about)) # JSON has no tuples
     if main: _extend(file, about)
     return begin_run(file, about, ['extended'], main)
@@ -169,7 +171,7 @@ def finish(self:LoraRun) -> Path: # the folder of the run
     repo, lines = self.bundle.source.inpainting.repo, read_log(self.out)
     samples = sorted((self.out/'samples').glob('*.png'))
     results = {name: f'{value:.4f}' for line in lines for name, value in line.items() if name.startswith('validation')} # the last ones stay
-    training = {name: getattr(self.settings, name) for name in _DECIDING} | dict(samples_a_step=self.samples_a_step) | results
+    training = _deciding(self.settings) | dict(samples_a_step=self.samples_a_step) | results
     card = LoraCard(repo if isinstance(repo, str) else self.bundle.source.name, f'{len(self.data.train)} samples', recipe=asdict(self.recipe),
                     training=training, grid=Image.open(samples[-1]) if samples else None)
     if self.accelerator.is_main_process:
@@ -194,7 +196,8 @@ def train(self:LoraRun,
         for batches in self.batches():
             values = self.train_step(batches)
             began, seconds = perf_counter(), perf_counter()-began
-            self.log(values := values | dict(images_s=self.samples_a_step/seconds))
+            images = sum(len(batch['number']) for batch in batches)*self.accelerator.num_processes
+            self.log(values := values | dict(images_s=images/seconds))
             bar.set_postfix({name: f'{values[name]:.3g}' for name in ('loss', 'lr', 'images_s', 'skipped') if values[name]}, refresh=False)
             bar.update()
             last = self.step == settings.steps
@@ -233,11 +236,11 @@ def train_lora(
                 if settings.progress and main: print(_announcement(bundle, settings), file=sys.stderr, flush=True)
             with accelerator.main_process_first():
                 if isinstance(data, TrainingData): begin(len(data.train), len(data.train.places), data.train.constants.parent.parent.name)
-                else: data = open_data(data, copy(bundle), recipe, settings, cache or out/'cache', begin, **options) # what only the copy has read is freed with it
+                else: data = open_data(data, copy(bundle), recipe, replace(settings, progress=settings.progress and main), cache or out/'cache', begin, **options) # what only the copy has read is freed with it
             if data.validation is None and settings.progress and main: print('There is no validation split: no validation losses are logged. A folder `validation` beside `train` would be one.', file=sys.stderr)
             run = LoraRun(data, bundle, recipe, settings, out, accelerator)
             run.resume()
-            if accelerator.log_with: accelerator.init_trackers('wall_inpainting', dict(recipe=recipe.name) | {name: str(getattr(settings, name)) for name in _DECIDING})
+            if accelerator.log_with: accelerator.init_trackers('wall_inpainting', dict(recipe=recipe.name) | {name: str(value) for name, value in _deciding(settings).items()})
             run.train(on_validation)
             run.finish()
     except KeyboardInterrupt as stop:

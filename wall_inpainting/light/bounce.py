@@ -80,7 +80,8 @@ def bounce_photo(
     "Have what is not wall answer the new paint."
     logs, small, cover = predict_bounce(photo, target, net)
     median = LIGHT_OF_CODE[photo.median]
-    fit = fit_correction(np.log(small + DARK) - np.log(median + DARK), logs, 1 - cover, sigma=_SIGMA)
+    rest = np.float32(cover < .01) # a pixel of the copy that is partly wall changes by the wall's own paint
+    fit = fit_correction(np.log(small + DARK) - np.log(median + DARK), logs, rest, sigma=_SIGMA)
     gain, codes = enlarge_correction(np.ones(photo.rgb.shape, np.float32), photo.rgb, median, fit), np.array(painted)
     def strip(top):
         rows = slice(top, top + _ROWS)

@@ -123,7 +123,8 @@ def bounce_losses(
     image, cover, old, new, truth = batch
     linear, aim = torch.where(image <= .04045, image/12.92, ((image + .055)/1.055)**2.4), _even(truth)
     error, before = _apart(_even(linear*net(image, cover, old, new).exp()), aim), _apart(_even(linear), aim)
-    weight = (1 - cover)/(1 - cover).sum().clamp_min(1)
+    weight = (cover < .01).float() # a pixel that is partly wall changes by the wall's own paint
+    weight = weight/weight.sum().clamp_min(1)
     return dict(color=(error*weight).sum(), harm=((error - before - .005).clamp_min(0)*weight).sum()) # .005: less can't be seen
 
 # %% ../../nbs/pretraining/bounce.ipynb #c19a39a8

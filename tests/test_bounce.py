@@ -9,8 +9,10 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 from test_quality import BAND, read_rooms
 
-from wall_inpainting.inference import FAITHFUL, LOCKED, WallPainter
+from wall_inpainting.inference import FAITHFUL, LOCKED, SPEC, WallPainter
 from wall_inpainting.light.network import repaint_wall
+from wall_inpainting.pictures.compositing import frame_wall
+from wall_inpainting.pictures.edges import border_distance
 
 NOTHING, BOUNCE = 6.38, 2.58  # means over the 36 sample pictures
 
@@ -36,3 +38,22 @@ def test_every_engine_answers(engine, settings):
     by_hand = np.asarray(repaint_wall(Image.fromarray(photo), mask, '#1f2a4d', bounce=True), float)[away].mean(0)
     assert np.abs((answered - plain) - (by_hand - photo[away].mean(0))).max() < 2.5  # codes
     assert (plain - answered).max() > 5
+
+
+@pytest.mark.parametrize('start', ['photo', 'noise', 'recolored'])
+def test_own_picture_has_bounced_light_in_its_frame_and_around_it(start):
+    "A model that is not given the recoloured wall sees the answering room all the same, and beyond the frame the photo answers too"
+    photo, mask, _, _, _ = read_rooms()['train 00009_c']
+    wall = np.zeros_like(mask)
+    wall[60:110, 60:110] = 1  # a frame of 'wall' is smaller than the photo
+    settings, paint = replace(SPEC, start=start, frame='wall', steps=2, strength=1.), WallPainter(engine='diffusion', progress=False)
+    plain, answered = (np.asarray(paint(Image.fromarray(photo), wall, '#1f2a4d', settings=replace(settings, bounce=bounce)).image, float) for bounce in (False, True))
+    left, top, right, bottom = frame_wall(np.float32(wall), paint.bundle.resolution, settings.context).box
+    inside = np.zeros(wall.shape, bool)
+    inside[top:bottom, left:right] = True
+    assert not inside.all() and np.abs(plain - photo)[~inside].max() == 0
+    by_hand = np.asarray(repaint_wall(Image.fromarray(photo), wall, '#1f2a4d', bounce=True), float)
+    assert np.abs(answered - by_hand)[~inside].max() == 0 < np.abs(by_hand - photo)[~inside].mean()
+    rest = inside & (border_distance(wall > .5) > 8)
+    wanted, seen = ((picture - before)[rest].mean() for picture, before in ((by_hand, photo), (answered, plain)))
+    assert wanted < -2 and abs(seen - wanted) < .6*abs(wanted)  # codes; the small bundle's own picture is not exact

@@ -256,7 +256,7 @@ class WallInpaintingDataset(Dataset):
         "How many samples have which size, and how much of their photos is cropped away."
         def lost(shapes): return 1-np.mean([kept_share(photo, shape) for photo, shape in zip(self.photo_sizes, shapes)])
         counts = [f'{count} of {width} x {height} px' for (width, height), count in sorted(Counter(self.sizes).items())]
-        return f"{len(self)} samples: {', '.join(counts)}. The crops leave out {lost(self.sizes):.0%} of the photos, squares leave out {lost([(1, 1)]*len(self)):.0%}."
+        return f"{len(self)} sample{'s'*(len(self) > 1)}: {', '.join(counts)}. The crops cut off {lost(self.sizes):.0%} of the photos' area, squares would cut off {lost([(1, 1)]*len(self)):.0%}."
 
     def set_epoch(self,
         epoch:int, # from 0; it is part of every sample's seed

@@ -105,16 +105,21 @@ def _timed(timings, stage):
 # %% ../nbs/04_inference.ipynb #36e86b3c
 ENGINES = ('light', 'recolor', 'diffusion')
 
+def _answerer(scene, border):
+    "A function of a picture and the light that the wall's median is to send: the picture with the bounced light that the settings want"
+    if not scene.settings.bounce: return lambda painted, target: painted
+    from wall_inpainting.light.bounce import bounce_photo, load_bounce_net
+    load_bounce_net() # now, and not in several threads at once
+    return lambda painted, target: bounce_photo(scene.photo, painted, target, border())
+
 def _recolorer(name, scene):
     """A function of a colour. It returns the recoloured photo, and where in the frame a pattern hid the wall's material:
-    [h,w] in [0,1], or None without a frame or by the formula, which does not tell."""
+    [h,w] in [0,1], or None without a frame or by the formula, which does not tell. With no name the wall stays as it is."""
     photo = scene.photo
     beside = ThreadPoolExecutor(1) # what all colours share is computed once, and beside the network
     border = beside.submit(lambda: scene.edge)
-    def answered(painted, target): # by the room
-        if not scene.settings.bounce: return painted
-        from wall_inpainting.light.bounce import bounce_photo
-        return bounce_photo(photo, painted, target, border.result())
+    answered = _answerer(scene, border.result)
+    if name is None: return lambda color: (answered(scene.image, scene.target(color)), None)
     if name == 'recolor': return lambda color: (answered(recolor_photo(photo, target := scene.target(color), edge=border.result()), target), None)
     from wall_inpainting.light.network import light_shading, load_light_net
     reading = beside.submit(lambda: scene.lines)
@@ -127,7 +132,7 @@ def _recolorer(name, scene):
     return relight
 
 def _threads(image):
-    "How many colours of a photo are painted at once: as cores and two gigabytes allow, for one takes 56 bytes a pixel"
+    "How many colours of a photo are painted at once: as cores and two gigabytes allow, for one takes 60 bytes a pixel"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     return max(1, min(cores, 8, 32_000_000//(image.width*image.height)))
 
@@ -221,11 +226,12 @@ def _generate(self:WallPainter, scene, starts, paints):
 def _paint(self:WallPainter, scene, paints):
     "Repaint a scene in each of some colours"
     settings,timings,images,covers = scene.settings,{},[scene.image]*len(paints),[None]*len(paints)
-    if settings.start == 'recolored' or settings.finish == 'material':
-        base = settings.base if self.engine == 'diffusion' else self.engine
-        with _timed(timings, base): images,covers = zip(*_each(scene.image, _recolorer(base, scene), [paint.color for paint in paints]))
+    recolored = settings.start == 'recolored' or settings.finish == 'material'
+    if recolored or settings.bounce:
+        base = None if not recolored else settings.base if self.engine == 'diffusion' else self.engine
+        with _timed(timings, base or 'bounce'): images,covers = zip(*_each(scene.image, _recolorer(base, scene), [paint.color for paint in paints]))
     if self.engine == 'diffusion':
-        starts = images if settings.start == 'recolored' else [scene.image]*len(paints)
+        starts = [scene.image]*len(paints) if recolored and settings.start != 'recolored' else images
         with _timed(scene.timings, 'load'), no_garbage_collection(): self._pipeline # read at its first use
         with _timed(timings, 'diffusion'): pictures = self._generate(scene, starts, paints)
         with _timed(timings, 'compositing'): images = _each(scene.image, partial(_finish, scene), images, pictures, paints, covers)
@@ -241,7 +247,7 @@ def _finish(scene, recolored, generated, paint, covered):
     settings,frame = scene.settings,scene.frame
     if settings.finish == 'picture':
         left,top,right,bottom = frame.box
-        image = scene.image.copy()
+        image = recolored.copy()
         image.paste(generated.resize((right-left, bottom-top), Image.Resampling.LANCZOS), (left, top))
         return image
     start,wall = frame.cut(recolored),np.asarray(scene.framed_mask()) >= 128

@@ -216,7 +216,8 @@ def open_data(
     if begin: begin(len(train), settings.variants, cache_name(train, bundle, recipe, folder))
     if settings.buckets and settings.progress:
         batches = [len(samples) for samples in size_batches(range(len(train)), train.sizes, settings.batch)]
-        print(f'{train.describe_buckets()} {len(batches)} batches an epoch, {batches.count(settings.batch)} of them full.', file=sys.stderr)
+        fill = f' {len(batches)} batches an epoch, {batches.count(settings.batch)} of them full.' if len(set(train.sizes)) > 1 else '' # of one size all are
+        print(train.describe_buckets() + fill, file=sys.stderr)
     return TrainingData(cached(train, settings.variants), None if validation is None else cached(validation, 1))
 
 # %% ../../nbs/lora/steps.ipynb #6868383d

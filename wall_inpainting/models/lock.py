@@ -76,6 +76,8 @@ def lock_call(
     settings:InferenceSettings, # its `lock` and `lock_band`
 ) -> dict: # the call with `latents`, the start, and, unless `lock` is 0, `callback_on_step_end`, the lock
     "Have a call begin with its picture under noise, and hold the wall's coarse colour."
+    if (channels := pipe.unet.config.in_channels) != 9: raise ValueError(f'the UNet must have the 9 input channels of an inpainting model, not {channels}: with others diffusers takes the start for its noise')
+    if (scale := float(pipe.scheduler.init_noise_sigma)) != 1: raise ValueError(f"{type(pipe.scheduler).__name__} multiplies the start by {scale:.3g}, and its latents are not those of the lock: set scheduler 'dpm' or 'ddim'")
     vae, device, steps = pipe.vae, pipe._execution_device, call['num_inference_steps']
     pixels = pipe.image_processor.preprocess(call['image']).to(device, vae.dtype)
     start = vae.encode(pixels).latent_dist.mode()*vae.config.scaling_factor

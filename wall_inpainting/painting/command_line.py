@@ -300,7 +300,7 @@ _PALETTE = Param('several paints, separated by commas', str, nargs='?', const=''
 _WAS = Param('paint on the wall now, or several, separated by commas: tells the light; implies --light room', str, nargs='?', const='')
 _ENGINE = Param('default: diffusion with a bundle, else light', str, choices=list(ENGINES))
 _SETTINGS = Param('recipe for diffusion', str, choices=list(INFERENCE_SETTINGS))
-_EDGES = Param("soft: pixels that are partly wall change as far as they are; exact: nothing outside the mask changes", str, choices=list(EDGES))
+_EDGES = Param("soft: pixels that are partly wall change as far as they are; exact: the wall ends where the mask ends", str, choices=list(EDGES))
 _LIGHT = Param("exact: the wall gets the very colour; room: what the paint looks like in the room's light", str, choices=list(LIGHTS))
 
 def _make_painter(bundle, engine, lora, device, progress=True):
@@ -359,7 +359,7 @@ def wall_repaint(
     palette:_PALETTE=None,
     colors:str=None, # your fan deck: a CSV file with columns name, hex (or L, a, b) and code, whose names then are colours
     reference:str=None, # picture of a paint or a texture, in place of a colour
-    out:str=None, # file to write (.png, .tif and .webp keep every pixel away from the wall, .jpg does not; default: wall_repaint.png), or of several photos the folder (default: wall_repaint)
+    out:str=None, # file to write (.png, .tif and .webp keep what is not changed byte for byte, .jpg does not; default: wall_repaint.png), or of several photos the folder (default: wall_repaint)
     suffix:str='.png', # of the files of several photos
     bundle:str=None, # models for diffusion: 'tiny', which comes with the package, 'sd15' or a folder
     lora:str=None, # LoRA weights: a .safetensors file or its folder
@@ -377,7 +377,7 @@ def wall_repaint(
     compare_mask:bool=False, # --compare with the mask as well
     overwrite:bool=False, # replace files that exist
 ):
-    "Repaint a wall in a photograph, or in many: the colour you name, the room's own light, nothing touched beyond the mask's border."
+    "Repaint a wall in a photograph, or in many: the colour you name, the room's own light, nothing else touched unless you ask for it."
     # all that can be wrong with names, colours and files comes before any long work
     engine = engine or ('diffusion' if bundle else 'light')
     named = [photo] if isinstance(photo, (str, Path)) else list(photo or ())

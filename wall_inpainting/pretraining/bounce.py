@@ -19,6 +19,7 @@ from fastcore.script import call_parse
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..light.bounce import load_bounce_net
 from ..light.layers import read_network
 from ..pictures.arrays import LUMINANCE, linear_to_srgb
 from .light import AveragedRun, TorchUNet, save_light_net, train_rooms
@@ -154,6 +155,7 @@ class BounceRun(AveragedRun):
     def losses(self, batch): return bounce_losses(self.net, batch)
 
     def load(self, path): # of an earlier training; the moving average starts from them, too
+        load_bounce_net(path) # refuses a file of another network
         weights = {name: torch.from_numpy(values) for name, values in read_network(path, 'bounce network, a .safetensors file of `wall_bounce_net`')[1].items()}
         for net in (self.accelerator.unwrap_model(self.net), self.ema.module): net.load_state_dict(weights)
 

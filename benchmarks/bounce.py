@@ -94,7 +94,7 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('rooms', type=Path)
     parser.add_argument('--other', type=Path, nargs='*', default=[])
-    parser.add_argument('--log', type=Path, help='log.jsonl of the training, to keep')
+    parser.add_argument('--log', type=Path, help='log.jsonl of the training, to keep (of two runs one after the other)')
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
     result = dict(traced=measure(list(traced(args.rooms)))) | {folder.name: measure(list(others(folder))) for folder in args.other}

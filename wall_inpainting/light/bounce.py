@@ -53,8 +53,8 @@ def load_bounce_net(
     return net
 
 # %% ../../nbs/light/bounce.ipynb #c86578fc
-_CAREFUL = .82 # of what the network says: all of it is nearest to the truth on 60 traced rooms (2.20 ΔE00), but makes 1.9% of the pixels worse by more than 2; with .82 it is 2.40 and 0.9%
 _LEAST = 40 # px of the copy: the network has seen no smaller wall; what a smaller one throws falls with its area
+_MOST = .7 # log: twice as light. More is asked for where a channel had hardly any light, and there it is a guess: a blue patch on the ceiling of an orange room
 
 def predict_bounce(
     photo:MaskedPhoto, # of `mask_photo`
@@ -66,10 +66,10 @@ def predict_bounce(
     old, new, net = np.maximum(median, 1e-3), np.maximum(np.float32(target), 1e-3), net or load_bounce_net()
     logs = np.mean([net(*(np.ascontiguousarray(part[:, ::turn]) for part in (image, cover)), old, new)[:, ::turn] for turn in (1, -1)], 0) # mirrored, the answer is the same
     exposed = np.clip((254 - 255*image.max(-1))/24, 0, 1) # 0 from code 254, 1 below 230
-    return logs*(_CAREFUL*min(1, cover.sum()/_LEAST)*exposed**2*(3 - 2*exposed))[..., None], srgb_to_linear(image), cover
+    return logs.clip(max=_MOST)*(min(1, cover.sum()/_LEAST)*exposed**2*(3 - 2*exposed))[..., None], srgb_to_linear(image), cover
 
 # %% ../../nbs/light/bounce.ipynb #15f0ab39
-_SIGMA = 2. # px of the small copy
+_FIT = dict(sigma=2., eps=.2) # px of the small copy; squared log units: a contrast below 45% is left alone, as a black switch is not to become blue by what is around it
 
 def _encode(light): return CODE_OF_LIGHT[(light*65535 + .5).clip(0, 65535).astype(np.uint16)]
 
@@ -87,7 +87,7 @@ def bounce_photo(
     logs, small, cover = predict_bounce(photo, target, net)
     median = LIGHT_OF_CODE[photo.median]
     rest = np.float32(cover < .01) # a pixel of the copy that is partly wall changes by the wall's own paint
-    fit = fit_correction(np.log(small + DARK) - np.log(median + DARK), logs, rest, sigma=_SIGMA)
+    fit = fit_correction(np.log(small + DARK) - np.log(median + DARK), logs, rest, **_FIT)
     gain, codes = enlarge_correction(np.ones(photo.rgb.shape, np.float32), photo.rgb, median, fit), np.array(painted)
     def strip(top):
         rows = slice(top, top + _ROWS)

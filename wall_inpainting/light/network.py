@@ -300,14 +300,9 @@ def repaint_wall(
     edges:str='soft', # 'soft' or 'exact', as for `recolor`
     was=None, # the paint on the wall now, as for `choose_light`
     white:tuple[float,float]|None=None, # (x, y) px: something white in the photo
-    bounce:bool=False, # what is not wall changes by the light that the new paint throws on it, as in `bounce_photo`
-) -> Image.Image: # RGB, same size; without `bounce` beyond `edge_reach` from the mask byte for byte the photo, with 'exact' outside it
+) -> Image.Image: # RGB, same size; beyond `edge_reach` from the mask byte for byte the photo, with 'exact' outside it
     "Repaint the wall under the mask in the light that the network sees."
     check_edges(edges)
     photo = mask_photo(image, mask)
     target = paint_target(photo, color, choose_light(photo, light, was, white))
-    edge = read_edge(photo) if edges == 'soft' else None
-    painted = recolor_photo(photo, target, light_shading(photo, target, net)[0], edge)
-    if not bounce: return painted
-    from wall_inpainting.light.bounce import bounce_photo # which is made of parts of this module
-    return bounce_photo(photo, painted, target, edge)
+    return recolor_photo(photo, target, light_shading(photo, target, net)[0], read_edge(photo) if edges == 'soft' else None)

@@ -35,12 +35,13 @@ class BounceSample(NamedTuple):
     new: np.ndarray   # [3] float32, the same of the wall in the new paint
     truth: np.ndarray # [h,w,3] float32 linear in [0,1], the photo in the new paint
 
-def _light_up(g, room): # what some things in both pictures become
-    shine = g.random(int(room.parts.max()) + 1) < .15
-    level, tint = g.uniform(.6, 3), np.exp(g.normal(0, .4, 3)).astype(np.float32)
-    share = shine[room.parts][..., None]*(1 - room.cover.astype(np.float32)[..., None])
+def _light_up(g, room): # some things of the room shine: what then becomes of both pictures; None: none of them does
+    on, level, tint = (g.random(int(room.parts.max()) + 1) < .15)[room.parts], g.uniform(.6, 3), np.exp(g.normal(0, .4, 3)).astype(np.float32)
+    if not on.any(): return None
+    share = on[..., None]*(1 - room.cover.astype(np.float32)[..., None])
+    def bright(light): return np.percentile(light@LUMINANCE, 90)
     def alter(before, after):
-        own = before*tint*level*np.percentile(before@LUMINANCE, 90)/max(np.percentile(before[shine[room.parts]]@LUMINANCE, 90) if shine[room.parts].any() else 1, 1e-3)
+        own = before*tint*np.float32(level*bright(before)/max(bright(before[on]), 1e-3))
         return tuple(picture + share*(own - picture) for picture in (before, after))
     return alter
 

@@ -1,10 +1,11 @@
 """What a wall's new paint does to the rest of its room: `python benchmarks/bounce.py ROOMS [--other FOLDER …] [--out benchmarks/bounce.json]`.
 
-ROOMS is a folder of `wall_rooms ROOMS --lights` with rooms for validation, of which the network has seen none. Each is repainted twice, told what the wall's median really becomes: in the paints it was traced for, and in two at
-random. FOLDERs hold rooms of another making, as NNN_before.png, NNN_after.png, NNN_mask.png and rooms.json with `name`. Everything
-is measured outside the mask alone, at half size, as grain is nobody's error: the mean CIEDE2000 to the truth, the share of pixels
-that one can tell from it (more than 2.3), and the share that is farther from it by more than 2 than in the untouched photo. The
-methods: nothing; the best single gain for each channel, fitted to the truth, which no method could know; and `bounce_photo`.
+ROOMS is a folder of `wall_rooms ROOMS --lights` with rooms for validation, of which the network has seen none. Each is repainted
+twice, told what the wall's median really becomes: in the paints it was traced for, and in two at random. FOLDERs hold rooms of
+another making, as NNN_before.png, NNN_after.png, NNN_mask.png and rooms.json with `name`. Everything is measured outside the mask
+alone, at half size, as grain is nobody's error: the mean CIEDE2000 to the truth, the share of pixels that one can tell from it
+(more than 2.3), and the share that is farther from it by more than 2 than in the untouched photo. The methods: nothing; the best
+single gain for each channel, fitted to the truth, which no method could know; and `bounce_photo`.
 """
 import argparse
 import json

@@ -31,7 +31,7 @@ def test_mean_over_the_sample_rooms():
 
 @pytest.mark.parametrize('engine,settings', [('light', FAITHFUL), ('recolor', FAITHFUL), ('diffusion', replace(FAITHFUL, steps=2)), ('diffusion', replace(LOCKED, steps=1))])
 def test_every_engine_answers(engine, settings):
-    "Outside the mask a repaint with bounced light is nearer to what it is without an engine's own work than to the photo"
+    "Whichever engine paints, bounced light changes what is not wall by the same"
     photo, mask, _, color, _ = read_rooms()['train 00009_c']
     paint, away = WallPainter(engine=engine, progress=False), mask == 0
     plain, answered = (np.asarray(paint(Image.fromarray(photo), mask, '#1f2a4d', settings=replace(settings, bounce=bounce)).image, float)[away].mean(0) for bounce in (False, True))
@@ -42,7 +42,7 @@ def test_every_engine_answers(engine, settings):
 
 @pytest.mark.parametrize('start', ['photo', 'noise', 'recolored'])
 def test_own_picture_has_bounced_light_in_its_frame_and_around_it(start):
-    "A model that is not given the recoloured wall sees the answering room all the same, and beyond the frame the photo answers too"
+    "Also a model that is not given the recoloured wall is given the room with bounced light, and around its frame the photo has it too"
     photo, mask, _, _, _ = read_rooms()['train 00009_c']
     wall = np.zeros_like(mask)
     wall[60:110, 60:110] = 1  # a frame of 'wall' is smaller than the photo

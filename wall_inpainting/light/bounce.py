@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from .layers import NumpyUNet, read_network
-from .network import DARK, enlarge_correction, fit_correction
+from .network import DARK, ROWS, enlarge_correction, fit_correction
 from .room import describe_room
 from ..pictures.arrays import CODE_OF_LIGHT, LIGHT_OF_CODE, MaskedPhoto, srgb_to_linear
 from ..pictures.edges import Edge
@@ -48,8 +48,7 @@ def load_bounce_net(
     net = BounceNet(*read_network(path or files('wall_inpainting')/'data'/'light'/'bounce.safetensors', 'bounce network, a .safetensors file of `wall_bounce_net`'))
     if path is None: return net
     nothing = np.zeros((24, 24, 3), np.float32) # a trial: other networks of light are files of the same kind
-    try: net(nothing, nothing[..., 0], nothing[0, 0], nothing[0, 0])
-    except (KeyError, ValueError) as error: raise ValueError(f'{path} is no bounce network: its weights are not those of its shape {net.config}: {error}') from None
+    net.check(path, 'bounce network', nothing, nothing[..., 0], nothing[0, 0], nothing[0, 0])
     return net
 
 # %% ../../nbs/light/bounce.ipynb #c86578fc
@@ -74,8 +73,6 @@ _FIT = dict(sigma=2., eps=.2) # px of the small copy; squared log units: a contr
 def _encode(light): return CODE_OF_LIGHT[(light*65535 + .5).clip(0, 65535).astype(np.uint16)]
 
 # %% ../../nbs/light/bounce.ipynb #56f70e22
-_ROWS = 32 # of a strip: its arrays stay in the processor's cache
-
 def bounce_photo(
     photo:MaskedPhoto, # of `mask_photo`
     painted:Image.Image, # RGB, the repainted photo, of `recolor_photo`
@@ -90,11 +87,11 @@ def bounce_photo(
     fit = fit_correction(np.log(small + DARK) - np.log(median + DARK), logs, rest, **_FIT)
     gain, codes = enlarge_correction(np.ones(photo.rgb.shape, np.float32), photo.rgb, median, fit), np.array(painted)
     def strip(top):
-        rows = slice(top, top + _ROWS)
+        rows = slice(top, top + ROWS)
         rest = cv2.LUT(photo.rgb[rows], LIGHT_OF_CODE)*(1 - photo.mask[rows, :, None])
         changed[rows] = _encode(cv2.LUT(codes[rows], LIGHT_OF_CODE) + rest*(gain[rows] - 1))
     changed = np.empty_like(codes)
-    with ThreadPoolExecutor(2) as threads: list(threads.map(strip, range(0, len(codes), _ROWS)))
+    with ThreadPoolExecutor(2) as threads: list(threads.map(strip, range(0, len(codes), ROWS)))
     if edge is not None:
         at = edge.y, edge.x
         rest = np.maximum(LIGHT_OF_CODE[photo.rgb[at]] - edge.share*edge.part, 0)

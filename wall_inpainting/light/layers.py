@@ -105,6 +105,10 @@ class NumpyNet:
         for norm, convolution in ((0, 2), (3, 5)): x = self.convolve(activate(x, *self.layer(f'{name}.change.{norm}')), f'{name}.change.{convolution}')
         return skip + x
 
+    def check(self, path, kind, *nothing): # refuses the file of another network: both are files of one kind, and a trial tells them apart
+        try: self(*nothing)
+        except (KeyError, ValueError) as error: raise ValueError(f'{path} is no {kind}: its weights are not those of its shape {self.config}: {error}') from None
+
 # %% ../../nbs/light/layers.ipynb #442a319d
 class NumpyUNet(NumpyNet): # its config has widths: channels a level, finest first
     "A U-Net of residual blocks."

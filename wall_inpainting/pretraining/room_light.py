@@ -165,18 +165,19 @@ class RoomSamples(Dataset):
         paths:Sequence[Path], # of `wall_rooms --lights`
         n:int, # samples
         seed:int=0,
+        draw:Callable=draw_room_sample, # of a `SmallRoom` and a generator: a NamedTuple of arrays, or None
     ):
         if not paths: raise ValueError('no rooms to learn from')
-        self.rooms, self.n, self.seed = [read_small_room(path) for path in paths], n, seed
+        self.rooms, self.n, self.seed, self.draw = [read_small_room(path) for path in paths], n, seed, draw
 
     def __len__(self): return self.n
 
-    def __getitem__(self, i): # a `RoomSample` of tensors, with the channels first
+    def __getitem__(self, i): # what `draw` returns, of tensors with the channels first
         if not 0 <= i < self.n: raise IndexError(f'samples are numbered 0 to {self.n-1}, not {i}')
         for attempt in range(100):
             g = np.random.default_rng([self.seed, i, attempt])
-            sample = draw_room_sample(self.rooms[g.integers(len(self.rooms))], g)
-            if sample is not None: return RoomSample(*(torch.from_numpy(np.ascontiguousarray(np.moveaxis(a, -1, 0) if a.ndim == 3 else a, np.float32)) for a in sample))
+            sample = self.draw(self.rooms[g.integers(len(self.rooms))], g)
+            if sample is not None: return type(sample)(*(torch.from_numpy(np.ascontiguousarray(np.moveaxis(a, -1, 0) if a.ndim == 3 else a, np.float32)) for a in sample))
         raise ValueError(f'100 photos of {len(self.rooms)} rooms, and none shows enough wall')
 
 # %% ../../nbs/pretraining/room_light.ipynb #4c38de33

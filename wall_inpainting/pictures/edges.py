@@ -269,7 +269,10 @@ def soften_edge(
     if edge is None: return painted
     new = _mean_of(_smaller(painted, edge.factor), edge.sure).reshape(-1, 3)[edge.nearest]
     shade = edge.part@LUMINANCE/np.maximum(edge.wall@LUMINANCE, 1e-4) # of brightness alone: under a lamp's yellow a wall has no blue to tell it from
-    light = LIGHT_OF_CODE[photo.rgb[edge.y, edge.x]] + edge.share*(new*shade[:, None] - edge.part)
+    bright, dim = LIGHT_OF_CODE[[254, 230]]
+    hidden = np.clip((edge.wall.max(-1) - dim)/(bright - dim), 0, 1)*(photo.mask[edge.y, edge.x] >= .5) # an overexposed wall nearby tells nothing of the light here; what is painted here does
+    part = new*shade[:, None] + hidden[:, None]*(LIGHT_OF_CODE[painted[edge.y, edge.x]] - new*shade[:, None])
+    light = LIGHT_OF_CODE[photo.rgb[edge.y, edge.x]] + edge.share*(part - edge.part)
     soft = painted.copy()
     soft[edge.y, edge.x] = CODE_OF_LIGHT[(np.clip(light, 0, 1)*65535 + .5).astype(np.uint16)]
     return soft

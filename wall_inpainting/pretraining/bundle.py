@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..models.architectures import SD15_SCHEDULE, TinySizes, adapter_weights, build_models, byte_tokenizer, save_bundle, tiny_configs
 from ..pictures.photos import whole_file
-from .light import Resumable, find_rooms, warm_cosine
+from .light import Resumable, find_rooms, mixed_accelerator, warm_cosine
 from .photos import Photos, write_photos
 from .scores import stage_pictures, write_sheet
 from .stages import NEEDS, STAGES, linear_start, measure_scaling
@@ -202,7 +202,7 @@ def pretrain(
     stop:int|None=None, # step after which to end, to continue another time
 ) -> Path: # the trained part's weights
     "Train a stage, or continue its training."
-    out, folder, accelerator = Path(out), Path(out)/settings.stage, Accelerator(mixed_precision='bf16', cpu=not torch.cuda.is_available())
+    out, folder, accelerator = Path(out), Path(out)/settings.stage, mixed_accelerator()
     rooms, main, stage = find_rooms(data)['train'], accelerator.is_main_process, STAGES[settings.stage]
     with lock_folder(folder, main):
         models = read_learnt(out, make_models(sizes, settings.seed), NEEDS[settings.stage])

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'BLURS', 'sample_tensors', 'LightSamples', 'Residual', 'blur_wall', 'TorchUNet', 'TorchLightNet',
-           'light_losses', 'LightTraining', 'find_rooms', 'Resumable', 'warm_cosine', 'AveragedRun', 'LightRun',
-           'save_light_net', 'load_torch_net', 'train_rooms', 'train_light', 'wall_light']
+           'light_losses', 'LightTraining', 'find_rooms', 'Resumable', 'mixed_accelerator', 'warm_cosine',
+           'AveragedRun', 'LightRun', 'save_light_net', 'load_torch_net', 'train_rooms', 'train_light', 'wall_light']
 
 # %% ../../nbs/pretraining/light.ipynb #980ef088
 import json
@@ -265,6 +265,13 @@ class Resumable:
                     after()
                 if signal and self.step < last: raise Stopped(f'stopped after step {self.step}; checkpoint_{self.step:06d} is written', signal)
 
+# %% ../../nbs/pretraining/light.ipynb #ce6b77a5
+def mixed_accelerator() -> Accelerator: # for all GPUs, or the CPU where there is none
+    "An accelerator that computes in bfloat16 where the hardware does, and else in float32."
+    gpu = torch.cuda.is_available()
+    fast = gpu or any(torch.cpu.get_capabilities().get(name) for name in ('avx512_bf16', 'bf16')) # on x86, on ARM
+    return Accelerator(mixed_precision='bf16' if fast else 'no', cpu=not gpu)
+
 # %% ../../nbs/pretraining/light.ipynb #0cbf25de
 def warm_cosine(step, steps): return lr_factor(step, steps, 100, cosine_from=0, floor=1e-3) # both trainings of this folder were tuned with it
 
@@ -373,7 +380,7 @@ def train_light(
     start:str|None=None, # weights to begin with, .safetensors of an earlier training; None: random weights
 ) -> Path: # the weights
     "Train a light network, or continue its training."
-    out, accelerator = Path(out), Accelerator(mixed_precision='bf16', cpu=not torch.cuda.is_available())
+    out, accelerator = Path(out), mixed_accelerator()
     def save(run, notes): return save_light_net(run.ema.module, out/'light.safetensors', notes)
     def begin(rooms): return LightRun(settings, rooms, out, accelerator, workers)
     train_rooms(begin, data, out, settings, accelerator, save, start, dict(start=start and Path(start).name), stop=stop, save_every=save_every, progress=progress)

@@ -286,8 +286,9 @@ def depth_picture(
 class ControlStage(Denoising):
     "A ControlNet is trained to guide the frozen UNet by depth."
     def prepare(self, models):
-        copied = {name: weight[tuple(map(slice, wanted.shape))] for name, wanted in self.controlnet.state_dict().items() if (weight := self.unet.state_dict().get(name)) is not None}
-        self.controlnet.load_state_dict(copied, strict=False) # of the 9 input channels, the 4 noisy ones
+        if not any(weight.any() for weight in self.controlnet.controlnet_mid_block.parameters()): # not trained yet
+            copied = {name: weight[tuple(map(slice, wanted.shape))] for name, wanted in self.controlnet.state_dict().items() if (weight := self.unet.state_dict().get(name)) is not None}
+            self.controlnet.load_state_dict(copied, strict=False) # of the 9 input channels, the 4 noisy ones
         self.controlnet.train().requires_grad_(True)
 
     def learnt(self): return _named('controlnet', self.controlnet)

@@ -54,6 +54,7 @@ def command(
     if function is None: return partial(command, again=again)
     @wraps(function)
     def ended(*args, **kwargs):
+        if hasattr(sys.stdout, 'reconfigure'): sys.stdout.reconfigure(line_buffering=True) # a pipe or a file gets each line when it is said; a notebook does anyway
         def end(text, code):
             print(f'{function.__name__}: {text}', file=sys.stderr)
             raise SystemExit(code) from None

@@ -180,7 +180,7 @@ def silence_prompts(
 
 def make_models(
     sizes:TinySizes=SIZES,
-    seed:int=0,
+    seed:int=0, # also of the text encoder, which no stage trains: all stages of a bundle need the same
 ) -> dict: # the six networks of `build_models`, and 'ip_adapter', the weights of `adapter_weights`
     "All networks of a bundle, untrained."
     configs = tiny_configs(sizes)
@@ -192,6 +192,13 @@ def make_models(
         return models | dict(ip_adapter=adapter_weights(models['unet'], models['image_encoder'], **configs['ip_adapter']))
 
 # %% ../../nbs/pretraining/bundle.ipynb #2d259504
+def _stage_settings(out, names, seed): # of stages that are trained
+    "Their settings, by name; all need the seed of the text encoder"
+    found = {name: json.loads((Path(out)/name/'training.json').read_text(encoding='utf-8'))['settings'] for name in names}
+    for name, settings in found.items():
+        if settings['seed'] != seed: raise ValueError(f"the stage {name!r} in {out} has the seed {settings['seed']}, not {seed}: the text encoder comes from the seed, so all stages need the same")
+    return found
+
 def pretrain(
     data:str|Path, # folder of `wall_rooms --lights`
     out:str|Path, # folder of the bundle in the making
@@ -206,6 +213,7 @@ def pretrain(
     rooms, main, stage = find_rooms(data)['train'], accelerator.is_main_process, STAGES[settings.stage]
     with lock_folder(folder, main):
         models = read_learnt(out, make_models(sizes, settings.seed), NEEDS[settings.stage])
+        _stage_settings(out, NEEDS[settings.stage], settings.seed)
         begin_run(folder/'training.json', dict(settings=asdict(settings), sizes=asdict(sizes)), main=main)
         if settings.begin: read_weights(settings.begin, models)
         with accelerator.main_process_first():
@@ -235,7 +243,7 @@ def assemble_bundle(
     if unknown := set(stages) - set(STAGES): raise ValueError(f'no stage {min(unknown)!r}: the stages are {list(STAGES)}')
     models = read_learnt(out, make_models(sizes, seed), stages)
     adapter = models.pop('ip_adapter')
-    trained = {name: json.loads((Path(out)/name/'training.json').read_text(encoding='utf-8'))['settings'] for name in stages}
+    trained = _stage_settings(out, stages, seed)
     about = dict(name='tiny', weights='pretrained on path-traced rooms', seed=seed, sizes=asdict(sizes), training=trained)
     return save_bundle(folder, models, {'plus': adapter}, byte_tokenizer(), diffusers.DDIMScheduler.from_config(SD15_SCHEDULE), about)
 

@@ -145,11 +145,13 @@ def read_weights(
 ) -> dict[str, str]: # the file's notes
     "Load one file into the networks."
     weights = load_file(path)
-    for part in {key.partition('.')[0] for key in weights}:
+    parts = {key.partition('.')[0] for key in weights}
+    if not parts <= set(models): raise ValueError(f'{path} is not of `save_learnt`: it has weights of {min(parts-set(models))!r}, and the networks are {list(models)}')
+    for part in parts:
         state = {key.removeprefix(part+'.'): weight for key, weight in weights.items() if key.startswith(part+'.')}
         if part == 'ip_adapter': models[part] = {group: {key.removeprefix(group+'.'): weight for key, weight in state.items() if key.startswith(group+'.')} for group in ('image_proj', 'ip_adapter')}
         else: models[part].load_state_dict(state)
-    with safe_open(path, 'pt') as file: notes = file.metadata()
+    with safe_open(path, 'pt') as file: notes = file.metadata() or {}
     if 'scaling' in notes: models['vae'].register_to_config(scaling_factor=float(notes['scaling']))
     return notes
 

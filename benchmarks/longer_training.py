@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from light import wall_difference
 from pretraining import MODEL_ONLY, room_rows
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from wall_inpainting.color_reference import parse_color
@@ -25,7 +24,7 @@ from wall_inpainting.pictures.compositing import side_by_side
 from wall_inpainting.pictures.photos import whole_file
 from wall_inpainting.pretraining.photos import Photos
 from wall_inpainting.pretraining.scores import fill_holes, fill_scores
-from wall_inpainting.pretraining.stages import STAGES, LatentPhotos
+from wall_inpainting.pretraining.stages import STAGES, LatentPhotos, adapter_of
 
 LEVELS = 20, 60, 120, 200, 300, 400, 500, 600, 700, 800, 880, 940, 980, 999
 DENOISERS = 'unet', 'ip_adapter', 'controlnet'
@@ -34,9 +33,7 @@ DENOISERS = 'unet', 'ip_adapter', 'controlnet'
 def make_stage(name, bundle):
     "A stage of training with a bundle's networks"
     models = {part: getattr(bundle, part).float() for part in ('vae', 'unet', 'controlnet', 'image_encoder', 'text_encoder')}
-    adapter = load_file(next(bundle.source.inpainting.repo.parent.glob('ip_adapter/models/*.safetensors')))
-    models['ip_adapter'] = {group: {key.removeprefix(f'{group}.'): weight.float() for key, weight in adapter.items() if key.startswith(f'{group}.')} for group in ('image_proj', 'ip_adapter')}
-    return STAGES[name](models).eval()
+    return STAGES[name](models | dict(ip_adapter=adapter_of(bundle.pipeline().unet))).eval()
 
 
 @torch.no_grad()

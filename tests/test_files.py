@@ -316,7 +316,7 @@ def test_many_photos_are_stopped_and_go_on(folder):
         for number in range(12): picture.save(folder/name/f'{number:02d}.png')
     (folder/'wall_repaint.py').write_text("import sys\nfrom wall_inpainting.painting.command_line import wall_repaint\nif __name__ == '__main__': sys.exit(wall_repaint())\n") # as pip installs the command
     words = ['wall_repaint.py', 'photos', '--masks', 'masks', '--color', 'navy', '--out', 'painted', '--engine', 'recolor']
-    env = os.environ | {'PYTHONPATH': str(Path(__file__).parent.parent), 'PYTHONUNBUFFERED': ''} # the command itself sees to it that its first line comes first
+    env = os.environ | {'PYTHONPATH': str(Path(__file__).parent.parent), 'PYTHONUNBUFFERED': ''} # so that the command itself must send its first line at once
     running = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=env, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     assert running.stdout.readline().startswith('00.png: 00.png, ')
     running.send_signal(signal.SIGINT)

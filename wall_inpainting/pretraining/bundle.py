@@ -146,7 +146,7 @@ def read_weights(
     "Load one file into the networks."
     weights = load_file(path)
     parts = {key.partition('.')[0] for key in weights}
-    if not parts <= set(models): raise ValueError(f'{path} is not of `save_learnt`: it has weights of {min(parts-set(models))!r}, and the networks are {list(models)}')
+    if not parts <= set(models): raise ValueError(f'{path} was not written by `wall_pretrain`: it has weights of {min(parts-set(models))!r}, and the networks are {list(models)}')
     for part in parts:
         state = {key.removeprefix(part+'.'): weight for key, weight in weights.items() if key.startswith(part+'.')}
         if part == 'ip_adapter': models[part] = {group: {key.removeprefix(group+'.'): weight for key, weight in state.items() if key.startswith(group+'.')} for group in ('image_proj', 'ip_adapter')}
@@ -182,7 +182,7 @@ def silence_prompts(
 
 def make_models(
     sizes:TinySizes=SIZES,
-    seed:int=0, # also of the text encoder, which no stage trains: all stages of a bundle need the same
+    seed:int=0, # of all but the text encoder: no stage trains it, so it is the same for all
 ) -> dict: # the six networks of `build_models`, and 'ip_adapter', the weights of `adapter_weights`
     "All networks of a bundle, untrained."
     configs = tiny_configs(sizes)
@@ -191,16 +191,10 @@ def make_models(
         models = build_models(configs, 'cpu')
         linear_start(models['vae'])
         silence_prompts(models['text_encoder'])
+        if seed: models['text_encoder'] = make_models(sizes)['text_encoder']
         return models | dict(ip_adapter=adapter_weights(models['unet'], models['image_encoder'], **configs['ip_adapter']))
 
 # %% ../../nbs/pretraining/bundle.ipynb #2d259504
-def _stage_settings(out, names, seed): # of stages that are trained
-    "Their settings, by name; all need the seed of the text encoder"
-    found = {name: json.loads((Path(out)/name/'training.json').read_text(encoding='utf-8'))['settings'] for name in names}
-    for name, settings in found.items():
-        if settings['seed'] != seed: raise ValueError(f"the stage {name!r} in {out} has the seed {settings['seed']}, not {seed}: the text encoder comes from the seed, so all stages need the same")
-    return found
-
 def pretrain(
     data:str|Path, # folder of `wall_rooms --lights`
     out:str|Path, # folder of the bundle in the making
@@ -215,7 +209,6 @@ def pretrain(
     rooms, main, stage = find_rooms(data)['train'], accelerator.is_main_process, STAGES[settings.stage]
     with lock_folder(folder, main):
         models = read_learnt(out, make_models(sizes, settings.seed), NEEDS[settings.stage])
-        _stage_settings(out, NEEDS[settings.stage], settings.seed)
         begin_run(folder/'training.json', dict(settings=asdict(settings), sizes=asdict(sizes)), main=main)
         if settings.begin: read_weights(settings.begin, models)
         with accelerator.main_process_first():
@@ -238,15 +231,14 @@ def assemble_bundle(
     out:str|Path, # folder of the bundle in the making
     folder:str|Path, # the bundle is written here
     sizes:TinySizes=SIZES,
-    seed:int=0, # of what no stage trains: the text encoder
     stages:Sequence[str]=tuple(STAGES), # whose weights go in; the rest stays untrained
 ) -> Path: # the folder
     "Put the trained parts together."
     if unknown := set(stages) - set(STAGES): raise ValueError(f'no stage {min(unknown)!r}: the stages are {list(STAGES)}')
-    models = read_learnt(out, make_models(sizes, seed), stages)
+    models = read_learnt(out, make_models(sizes), stages)
     adapter = models.pop('ip_adapter')
-    trained = _stage_settings(out, stages, seed)
-    about = dict(name='tiny', weights='pretrained on path-traced rooms', seed=seed, sizes=asdict(sizes), training=trained)
+    trained = {name: json.loads((Path(out)/name/'training.json').read_text(encoding='utf-8'))['settings'] for name in stages}
+    about = dict(name='tiny', weights='pretrained on path-traced rooms', sizes=asdict(sizes), training=trained)
     return save_bundle(folder, models, {'plus': adapter}, byte_tokenizer(), diffusers.DDIMScheduler.from_config(SD15_SCHEDULE), about)
 
 # %% ../../nbs/pretraining/bundle.ipynb #20b81972

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'BLURS', 'sample_tensors', 'LightSamples', 'Residual', 'blur_wall', 'TorchUNet', 'TorchLightNet',
-           'light_losses', 'LightTraining', 'find_rooms', 'Resumable', 'mixed_accelerator', 'warm_cosine',
+           'light_losses', 'LightTraining', 'find_rooms', 'mixed_accelerator', 'Resumable', 'warm_cosine',
            'AveragedRun', 'LightRun', 'save_light_net', 'load_torch_net', 'train_rooms', 'train_light', 'wall_light']
 
 # %% ../../nbs/pretraining/light.ipynb #980ef088
@@ -211,6 +211,13 @@ def find_rooms(
 def _split(path):
     with np.load(path) as file: return json.loads(bytes(file['meta']))['split']
 
+# %% ../../nbs/pretraining/light.ipynb #ce6b77a5
+def mixed_accelerator() -> Accelerator: # for all GPUs, or the CPU where there is none
+    "An accelerator that computes in bfloat16 where the hardware does, and else in float32."
+    gpu = torch.cuda.is_available()
+    fast = gpu or any(torch.cpu.get_capabilities().get(name) for name in ('avx512_bf16', 'bf16')) # on x86, on ARM
+    return Accelerator(mixed_precision='bf16' if fast else 'no', cpu=not gpu)
+
 # %% ../../nbs/pretraining/light.ipynb #14a6eb81
 class Resumable:
     "A training that counts its steps and can be stopped after any; subclasses have `train_step`, and `samples`, `settings` and `workers` or their own `batches`."
@@ -264,13 +271,6 @@ class Resumable:
                     self.save()
                     after()
                 if signal and self.step < last: raise Stopped(f'stopped after step {self.step}; checkpoint_{self.step:06d} is written', signal)
-
-# %% ../../nbs/pretraining/light.ipynb #ce6b77a5
-def mixed_accelerator() -> Accelerator: # for all GPUs, or the CPU where there is none
-    "An accelerator that computes in bfloat16 where the hardware does, and else in float32."
-    gpu = torch.cuda.is_available()
-    fast = gpu or any(torch.cpu.get_capabilities().get(name) for name in ('avx512_bf16', 'bf16')) # on x86, on ARM
-    return Accelerator(mixed_precision='bf16' if fast else 'no', cpu=not gpu)
 
 # %% ../../nbs/pretraining/light.ipynb #0cbf25de
 def warm_cosine(step, steps): return lr_factor(step, steps, 100, cosine_from=0, floor=1e-3) # both trainings of this folder were tuned with it
